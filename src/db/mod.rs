@@ -1,0 +1,17 @@
+//! Opening database files, quoting names, describing tables, judging expressions, and looking at
+//! locks. Owns no policy: who may write, when, and how much is decided elsewhere.
+
+mod datum;
+mod error;
+pub mod expr;
+mod layout_of;
+pub mod locks;
+mod open;
+pub mod quote;
+mod table;
+
+pub use datum::{Datum, encode};
+pub use error::{DbError, Doing, is_busy, is_row_error};
+pub use layout_of::{Environment, environment};
+pub use open::{Access, open};
+pub use table::{Affinity, Column, KeyColumn, KeyKind, ScanKey, ScanTerm, Table};

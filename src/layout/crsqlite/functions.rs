@@ -1,0 +1,57 @@
+//! What cr-sqlite's triggers need to find in our connection.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::functions::FunctionFlags;
+
+use crate::db::{DbError, Doing};
+
+/// Registers stand-ins for the functions that cr-sqlite's triggers name: the sync bit is 2, so the
+/// triggers do nothing (they test for 0, and merging sets 1), and what they would call fails.
+///
+/// # Errors
+/// When a function cannot be registered.
+pub fn register(conn: &Connection) -> Result<(), DbError> {
+    let what = "register cr-sqlite's functions";
+    conn.create_scalar_function("crsql_internal_sync_bit", -1, FunctionFlags::SQLITE_UTF8, |_| {
+        Ok(2_i64)
+    })
+    .doing(what)?;
+    for name in ["crsql_after_insert", "crsql_after_update", "crsql_after_delete"] {
+        conn.create_scalar_function(
+            name,
+            -1,
+            FunctionFlags::SQLITE_UTF8,
+            move |_| -> rusqlite::Result<i64> {
+                Err(rusqlite::Error::UserFunctionError(
+                    format!("{name} must not run in dotfill's connection").into(),
+                ))
+            },
+        )
+        .doing(what)?;
+    }
+    Ok(())
+}
+
+/// Loads the real extension, and sets the sync bit to 2 on this connection.
+///
+/// # Errors
+/// When the library cannot be loaded, or is not cr-sqlite.
+pub fn load_extension(conn: &Connection, library: &Path) -> Result<(), DbError> {
+    let what = format!("load the cr-sqlite extension {}", library.display());
+    load(conn, library).doing(&what)?;
+    conn.query_row("SELECT crsql_internal_sync_bit(2)", [], |_| Ok(())).doing(what)
+}
+
+#[expect(unsafe_code, reason = "loading a library that the operator named runs its code")]
+fn load(conn: &Connection, library: &Path) -> rusqlite::Result<()> {
+    // SAFETY: the operator vouches for the library by naming it; extension loading is enabled for
+    // this call alone, so SQL text can never load another one.
+    unsafe {
+        conn.load_extension_enable()?;
+        let loaded = conn.load_extension(library, Some("sqlite3_crsqlite_init"));
+        conn.load_extension_disable()?;
+        loaded
+    }
+}

@@ -1,0 +1,15 @@
+//! Where values and change records live: in a plain table, or in a table of cr-sqlite.
+//!
+//! Owns the SQL of every statement that touches a user's table or cr-sqlite's own tables. Knows
+//! nothing of threads, speed or order.
+
+pub mod crsqlite;
+mod fill;
+mod keys;
+mod notes;
+mod target;
+
+pub use fill::{FillSql, Filter};
+pub use keys::{KeyMatch, RangeSql};
+pub use notes::{NoteKind, note_schema, note_schema_drop, trigger_names};
+pub use target::{Delivery, Layout, Target};

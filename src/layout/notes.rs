@@ -1,0 +1,137 @@
+//! The tables of noted keys and of users' keys, and the triggers that note.
+//!
+//! # Invariants
+//! A trigger of ours inserts literals and key values into an ordinary table without constraints,
+//! and does nothing else: whatever the application's conflict clause, `SQLite` version, functions
+//! or extension, it cannot fail, and it evaluates nothing of the migration file. Its WHEN clause
+//! reads `_dotfill_self`, which holds a row only inside a write transaction of dotfill.
+
+use super::{KeyMatch, Target};
+use crate::db::KeyKind;
+use crate::db::quote::{ident, list};
+
+/// Why a key was noted. The numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoteKind {
+    /// A column that the expression reads was written.
+    Source,
+    /// The target column was written.
+    Target,
+    /// The row was inserted, or replaced.
+    Insert,
+    /// The row's key was written; the old key stands beside the new one.
+    Key,
+}
+
+impl NoteKind {
+    /// Its number in the database.
+    #[must_use]
+    pub const fn code(self) -> i64 {
+        match self {
+            Self::Source => 0,
+            Self::Target => 1,
+            Self::Insert => 2,
+            Self::Key => 3,
+        }
+    }
+
+    /// The kind with that number.
+    #[must_use]
+    pub fn from_code(code: i64) -> Option<Self> {
+        [Self::Source, Self::Target, Self::Insert, Self::Key].into_iter().find(|k| k.code() == code)
+    }
+}
+
+/// The statements that create the side tables and triggers of a target.
+#[must_use]
+pub fn note_schema(target: &Target) -> String {
+    let (dirty, user) = (target.dirty_table(), target.user_table());
+    let keys = KeyMatch::side_columns(target, 'k');
+    let declared = |prefix: char| {
+        list(target.table.key.iter().enumerate().map(|(i, key)| {
+            format!(
+                "{prefix}{} {} COLLATE {}",
+                i + 1,
+                key.affinity.declaration(),
+                key.collation
+            )
+        }))
+    };
+    let users = match target.table.key_kind {
+        KeyKind::Integer => format!("CREATE TABLE {user} (k1 INTEGER PRIMARY KEY);\n"),
+        KeyKind::Rowid | KeyKind::WithoutRowid => format!(
+            "CREATE TABLE {user} ({});\nCREATE INDEX {user}_key ON {user} ({});\n",
+            declared('k'),
+            list(keys.iter().cloned())
+        ),
+    };
+    let mut sql = format!(
+        "CREATE TABLE {dirty} (id INTEGER PRIMARY KEY, kind INTEGER, {}, {});\n\
+         CREATE INDEX {dirty}_key ON {dirty} ({});\n{users}",
+        declared('k'),
+        declared('o'),
+        list(keys)
+    );
+    for (name, event, kind) in triggers(target) {
+        sql.push_str(&trigger(target, &name, &event, kind));
+    }
+    sql
+}
+
+/// The statements that drop the side tables and triggers of a target, whether or not they exist.
+#[must_use]
+pub fn note_schema_drop(n: i64) -> String {
+    let triggers = trigger_names(n).map(|name| format!("DROP TRIGGER IF EXISTS {};\n", ident(&name)));
+    format!(
+        "{}DROP TABLE IF EXISTS _dotfill_dirty_{n};\nDROP TABLE IF EXISTS _dotfill_user_{n};\n",
+        triggers.concat()
+    )
+}
+
+/// The names of the triggers that change `n` may have.
+#[must_use]
+pub fn trigger_names(n: i64) -> [String; 4] {
+    ["insert", "source", "target", "key"].map(|what| format!("_dotfill_{n}_{what}"))
+}
+
+/// Name, event and kind of the triggers that this target needs.
+fn triggers(target: &Target) -> Vec<(String, String, NoteKind)> {
+    let [insert, source, written, key] = trigger_names(target.n);
+    let is_key = |name: &String| target.table.key.iter().any(|k| &k.name == name);
+    let of = |names: Vec<String>| format!("UPDATE OF {}", list(names.iter().map(|n| ident(n))));
+    let sources: Vec<String> = target.sources.iter().filter(|s| !is_key(s)).cloned().collect();
+    let keys: Vec<String> = target.table.key.iter().map(|k| k.name.clone()).collect();
+    let mut all = vec![
+        (insert, "INSERT".to_owned(), NoteKind::Insert),
+        (written, of(vec![target.column.clone()]), NoteKind::Target),
+        (key, of(keys), NoteKind::Key),
+    ];
+    if !sources.is_empty() {
+        all.push((source, of(sources), NoteKind::Source));
+    }
+    all
+}
+
+fn trigger(target: &Target, name: &str, event: &str, kind: NoteKind) -> String {
+    let values = |row: &str| {
+        list(target.table.key.iter().map(|key| format!("{row}.{}", ident(&key.name))))
+    };
+    let keys = list(KeyMatch::side_columns(target, 'k'));
+    let (columns, old) = match kind {
+        NoteKind::Key => {
+            let olds = list(KeyMatch::side_columns(target, 'o'));
+            (format!("{keys}, {olds}"), format!(", {}", values("OLD")))
+        }
+        NoteKind::Source | NoteKind::Target | NoteKind::Insert => (keys, String::new()),
+    };
+    format!(
+        "CREATE TRIGGER {} AFTER {event} ON {} \
+         WHEN NOT EXISTS (SELECT 1 FROM _dotfill_self) BEGIN\n  \
+         INSERT INTO {} (kind, {columns}) VALUES ({}, {}{old});\nEND;\n",
+        ident(name),
+        target.table.sql(),
+        target.dirty_table(),
+        kind.code(),
+        values("NEW"),
+    )
+}

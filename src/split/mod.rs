@@ -1,0 +1,171 @@
+//! Cheap balanced ranges of a table, in the order of its own b-tree: one seek and a short walk per
+//! range, no values loaded, no snapshot held between ranges. Works for every key that the table's
+//! b-tree may have, whatever its distribution.
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::db::{Datum, DbError, Doing, Table, encode};
+use crate::layout::RangeSql;
+
+/// A place in the order of a table: the values of its scan key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Position(pub Vec<Datum>);
+
+impl Position {
+    /// Reads a position from the first columns of a row.
+    ///
+    /// # Errors
+    /// When the row has fewer columns.
+    pub fn from_row(row: &Row<'_>, terms: usize) -> rusqlite::Result<Self> {
+        (0..terms).map(|i| row.get(i)).collect::<rusqlite::Result<_>>().map(Self)
+    }
+
+    /// The form kept in a checkpoint: the values in [`encode`]'s encoding, as hexadecimal digits.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut bytes = Vec::new();
+        self.0.iter().for_each(|value| encode(value.as_ref(), &mut bytes));
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Reads what [`Self::to_text`] wrote; `None` where it is something else.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let bytes: Option<Vec<u8>> = (0..text.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok())
+            .collect();
+        let bytes = bytes?;
+        let mut rest = bytes.as_slice();
+        let mut values = Vec::new();
+        while !rest.is_empty() {
+            let (value, after) = Datum::decode(rest)?;
+            values.push(value);
+            rest = after;
+        }
+        (!values.is_empty()).then_some(Self(values))
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let values: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&values.join(", "))
+    }
+}
+
+/// A half-open range of rows: after `after` (or from the beginning), up to and including
+/// `through`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Range {
+    /// The position before the first row; `None` at the table's beginning.
+    pub after: Option<Position>,
+    /// The position of the last row.
+    pub through: Position,
+    /// Rows when the range was cut; others may come and go.
+    pub rows: u64,
+}
+
+impl Range {
+    /// The values for the parameters of [`RangeSql::within`].
+    pub fn parameters(&self) -> impl Iterator<Item = &dyn ToSql> {
+        let after = self.after.iter().flat_map(|position| position.0.iter());
+        after.chain(self.through.0.iter()).map(|value| value as &dyn ToSql)
+    }
+
+    /// True where there is a lower bound.
+    #[must_use]
+    pub fn bounded(&self) -> bool {
+        self.after.is_some()
+    }
+
+    /// Extends this range by the one that follows it.
+    pub fn join(&mut self, next: Self) {
+        self.through = next.through;
+        self.rows += next.rows;
+    }
+}
+
+/// Cuts one table into ranges.
+#[derive(Debug)]
+pub struct Splitter<'a> {
+    conn: &'a Connection,
+    terms: usize,
+    rows: u64,
+    after: Option<Position>,
+    step: [String; 2],
+    rest: [String; 2],
+}
+
+impl<'a> Splitter<'a> {
+    /// Cuts `table` into ranges of `rows` rows, beginning after `after`.
+    #[must_use]
+    pub fn new(conn: &'a Connection, table: &Table, rows: u64, after: Option<Position>) -> Self {
+        let range = RangeSql::new(&table.scan);
+        let terms = range.terms.join(", ");
+        let walk = |bounded: bool| {
+            format!(
+                "SELECT {terms} FROM {} WHERE {} ORDER BY {} LIMIT 1 OFFSET {}",
+                table.sql(),
+                range.after(bounded),
+                range.order,
+                rows.saturating_sub(1)
+            )
+        };
+        let end: Vec<String> = table
+            .scan
+            .terms
+            .iter()
+            .map(|t| format!("{}{}", t.sql, if t.descending { "" } else { " DESC" }))
+            .collect();
+        let last = |bounded: bool| {
+            format!(
+                "SELECT {terms} FROM {} WHERE {} ORDER BY {} LIMIT 1",
+                table.sql(),
+                range.after(bounded),
+                end.join(", ")
+            )
+        };
+        Self {
+            conn,
+            terms: range.terms.len(),
+            rows,
+            after,
+            step: [walk(false), walk(true)],
+            rest: [last(false), last(true)],
+        }
+    }
+
+    /// The next range; `None` after the last row.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub fn next(&mut self) -> Result<Option<Range>, DbError> {
+        let bounded = usize::from(self.after.is_some());
+        let found = match self.seek(&self.step[bounded])? {
+            Some(through) => Some((through, self.rows)),
+            // Fewer rows are left: count is a bound, which is all that a last range needs.
+            None => self.seek(&self.rest[bounded])?.map(|through| (through, self.rows - 1)),
+        };
+        let Some((through, rows)) = found else { return Ok(None) };
+        let range = Range { after: self.after.replace(through.clone()), through, rows };
+        Ok(Some(range))
+    }
+
+    fn seek(&self, sql: &str) -> Result<Option<Position>, DbError> {
+        let after = self.after.iter().flat_map(|position| position.0.iter());
+        self.conn
+            .prepare_cached(sql)
+            .and_then(|mut s| {
+                s.query_row(rusqlite::params_from_iter(after), |row| {
+                    Position::from_row(row, self.terms)
+                })
+                .optional()
+            })
+            .doing("look for the end of a range of rows")
+    }
+}
+
+#[cfg(test)]
+mod tests;

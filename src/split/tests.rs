@@ -1,0 +1,82 @@
+//! Ranges cover every row exactly once, for every kind of key.
+
+use super::*;
+
+fn ranges(schema: &str, rows: u64) -> (Connection, Table, Vec<Range>) {
+    let conn = Connection::open_in_memory().expect("memory");
+    conn.execute_batch(schema).expect("schema");
+    let table = Table::read(&conn, "t").expect("table");
+    let mut splitter = Splitter::new(&conn, &table, rows, None);
+    let mut found = Vec::new();
+    while let Some(range) = splitter.next().expect("split") {
+        found.push(range);
+        assert!(found.len() < 10_000, "the splitter does not end");
+    }
+    drop(splitter);
+    (conn, table, found)
+}
+
+fn covered(schema: &str, rows: u64) {
+    let (conn, table, found) = ranges(schema, rows);
+    let sql = RangeSql::new(&table.scan);
+    let total: i64 = conn.query_row("SELECT count(*) FROM t", [], |r| r.get(0)).expect("count");
+    let mut seen = 0;
+    for range in &found {
+        let count = format!("SELECT count(*) FROM t WHERE {}", sql.within(range.bounded()));
+        let parameters: Vec<_> = range.parameters().collect();
+        let n: i64 = conn.query_row(&count, parameters.as_slice(), |r| r.get(0)).expect("range");
+        assert!(n <= i64::try_from(rows).expect("small"), "{schema}: {n} rows in {range:?}");
+        seen += n;
+    }
+    assert_eq!(seen, total, "{schema}");
+}
+
+const MANY: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1003)";
+
+#[test]
+fn every_kind_of_key_is_covered() {
+    for (keys, values) in [
+        ("id INTEGER PRIMARY KEY, v", "i, 1"),
+        ("id INTEGER PRIMARY KEY, v", "i * 1000003 - 500000000, 1"),
+        ("id TEXT PRIMARY KEY, v", "CASE WHEN i % 3 THEN 'k' || i END, 1"),
+        ("a, b, PRIMARY KEY (a, b)) WITHOUT ROWID; --", "i % 7, 'x' || i"),
+        ("a, b, PRIMARY KEY (a DESC, b DESC)) WITHOUT ROWID; --", "i % 7, 'x' || i"),
+        ("a, b, PRIMARY KEY (a DESC, b)) WITHOUT ROWID; --", "i % 7, x'00' || i"),
+        ("a COLLATE NOCASE, b, PRIMARY KEY (a, b)) WITHOUT ROWID; --", "char(65 + i % 50), i"),
+        ("rowid TEXT, oid INT PRIMARY KEY", "'r', i"),
+    ] {
+        let schema = format!("CREATE TABLE t ({keys});\nINSERT INTO t {MANY} SELECT {values} FROM n;");
+        for rows in [1, 7, 1003, 5000] {
+            covered(&schema, rows);
+        }
+    }
+}
+
+#[test]
+fn an_empty_table_has_no_range() {
+    assert!(ranges("CREATE TABLE t (id INTEGER PRIMARY KEY)", 10).2.is_empty());
+}
+
+#[test]
+fn the_smallest_and_largest_rowids_are_covered() {
+    covered(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES \
+         (-9223372036854775808), (-1), (0), (9223372036854775807);",
+        1,
+    );
+}
+
+#[test]
+fn a_position_survives_its_text_form() {
+    let position = Position(vec![
+        Datum::Null,
+        Datum::Integer(-5),
+        Datum::Real(0.5),
+        Datum::Text(vec![0xff, b'a']),
+        Datum::Blob(vec![]),
+    ]);
+    assert_eq!(Position::from_text(&position.to_text()), Some(position));
+    for bad in ["", "0", "zz", "01", "\u{e9}\u{e9}", "0500"] {
+        assert_eq!(Position::from_text(bad), None, "{bad}");
+    }
+}

@@ -1,0 +1,62 @@
+//! Everything that dotfill keeps in the database: ordinary tables named `_dotfill_*`, so that the
+//! job can be killed at any point and so that an older `SQLite` can still open the file.
+//!
+//! # Definitions (schema version 1)
+//! - `_dotfill_meta(key, value)`: `schema_version`, and the serial number for new changes.
+//! - `_dotfill_migrations`: one row per migration: its digest and text, phase, times, proof.
+//! - `_dotfill_changes`: one row per change of a migration, with its checkpoint and counters. `n`
+//!   names the side tables of the change and is never used twice in one database.
+//! - `_dotfill_lease`: who runs a migration, its fencing token and heartbeat, and a stop request.
+//! - `_dotfill_self`: holds a row only inside a write transaction of ours whose triggers fire.
+//! - `_dotfill_events`: transitions, with the wall clock time (for people; no logic reads it).
+//! - `_dotfill_dirty_<n>(id, kind, key columns, old key columns)`: keys noted by triggers.
+//! - `_dotfill_user_<n>(key columns)`: keys whose target cell is a user's.
+//!
+//! # Invariants
+//! A checkpoint, the counters beside it and the rows that they count change in one transaction.
+//! No side table has a constraint that an application's write could violate through a trigger.
+
+mod change;
+mod schema;
+
+pub use change::{ChangeRow, Counters, MigrationRow, Phase};
+pub use schema::{SCHEMA_VERSION, create, drop_all, exists, next_change_number};
+
+use rusqlite::Connection;
+
+use crate::db::{DbError, Doing};
+
+/// Adds an event, timed by the wall clock, for people to read.
+///
+/// # Errors
+/// When the row cannot be written.
+pub fn event(conn: &Connection, migration: &str, kind: &str, detail: &str) -> Result<(), DbError> {
+    conn.prepare_cached(
+        "INSERT INTO _dotfill_events (at, migration, kind, detail) \
+         VALUES (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ?1, ?2, ?3)",
+    )
+    .and_then(|mut statement| statement.execute([migration, kind, detail]))
+    .doing("record an event")?;
+    Ok(())
+}
+
+/// The newest `limit` events of a migration, oldest first: time, kind, detail.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn events(
+    conn: &Connection,
+    migration: &str,
+    limit: u32,
+) -> Result<Vec<(String, String, String)>, DbError> {
+    let mut statement = conn
+        .prepare_cached(
+            "SELECT at, kind, detail FROM (SELECT * FROM _dotfill_events WHERE migration = ?1 \
+             ORDER BY id DESC LIMIT ?2) ORDER BY id",
+        )
+        .doing("read the events")?;
+    statement
+        .query_map((migration, limit), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .and_then(Iterator::collect)
+        .doing("read the events")
+}

@@ -1,0 +1,3 @@
+//! Pure functions from rows to what is written: no I/O, no clock, no threads.
+
+pub mod dot;
