@@ -1,0 +1,149 @@
+//! What one `[[change]]` section asks for. Owns the types and their words, no checks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One `[[change]]` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// `kind = "column"`: give a column of a table a value.
+    Column(ColumnChange),
+}
+
+impl Change {
+    /// Where the section and its keys stand in the file.
+    #[must_use]
+    pub fn lines(&self) -> &KeyLines {
+        match self {
+            Self::Column(column) => &column.lines,
+        }
+    }
+}
+
+/// `kind = "column"`: a column and the expression that fills it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnChange {
+    /// The table, unquoted, as the file names it; any text that [`super::Migration`] allows.
+    pub table: String,
+    /// The column, unquoted, as the file names it.
+    pub column: String,
+    /// A plain type name such as `TEXT` or `DECIMAL(10,2)`: words separated by one space and
+    /// optional numbers, never a constraint. Safe to put into SQL as it is.
+    pub type_name: String,
+    /// The SQL expression that gives the value, without outer white space; `None` means NULL.
+    ///
+    /// Not empty and without NUL characters; otherwise unchecked. It may end in a `--` comment,
+    /// so whoever puts it between parentheses writes a line break before the closing one, and
+    /// lets `SQLite` judge it as an expression before running it.
+    pub value: Option<String>,
+    /// The SQL condition that selects the rows (key `where`); same rules as `value`.
+    pub filter: Option<String>,
+    /// How replicas come by the value.
+    pub delivery: Delivery,
+    /// Whether a NULL that an insert by an unaware client left counts as not yet filled.
+    pub fill_null: bool,
+    /// Whether applications may write the column; `false` only with a delivery of `auto` (the
+    /// planner then picks `virtual`) or `virtual`.
+    pub writable: bool,
+    /// What happens to a row whose expression fails.
+    pub on_error: OnError,
+    /// Where the keys stand in the file; no part of the change's meaning.
+    pub lines: KeyLines,
+}
+
+/// The lines of one section, counted from 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyLines {
+    /// The line of the section's header.
+    pub header: Option<u64>,
+    /// The line of each key that is present.
+    pub keys: BTreeMap<String, u64>,
+}
+
+impl KeyLines {
+    /// The line of `key`, or of the header when the section does not hold the key.
+    #[must_use]
+    pub fn line(&self, key: &str) -> Option<u64> {
+        self.keys.get(key).copied().or(self.header)
+    }
+}
+
+/// How replicas come by a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// The planner chooses: `elide` for a constant default, else `derive`.
+    #[default]
+    Auto,
+    /// A generated column: nothing is written. Only with `writable = false`.
+    Virtual,
+    /// The value is NULL or the declared default: nothing is written.
+    Elide,
+    /// Each replica computes the value from its own rows and proves it.
+    Derive,
+    /// Change records at version 0 through a publisher site, throttled.
+    Native,
+}
+
+impl Delivery {
+    /// Every delivery of this version, in the order in which messages list them.
+    pub const ALL: [Self; 5] = [
+        Self::Auto,
+        Self::Virtual,
+        Self::Elide,
+        Self::Derive,
+        Self::Native,
+    ];
+
+    /// The word used in files, tables and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Virtual => "virtual",
+            Self::Elide => "elide",
+            Self::Derive => "derive",
+            Self::Native => "native",
+        }
+    }
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What happens to a row whose expression fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// The run stops and names the key and the message.
+    #[default]
+    Fail,
+    /// The row is left alone and counted.
+    Skip,
+}
+
+impl OnError {
+    /// Every choice, in the order in which messages list them.
+    pub const ALL: [Self; 2] = [Self::Fail, Self::Skip];
+
+    /// The word used in files, tables and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+impl fmt::Display for OnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
