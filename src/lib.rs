@@ -5,3 +5,4 @@ pub mod layout;
 pub mod state;
 pub mod split;
 pub mod transform;
+pub mod plan;

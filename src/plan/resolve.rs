@@ -1,0 +1,195 @@
+//! A change of the file, resolved against one database: every refusal that can be known before
+//! anything is written is found here.
+
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+use super::triggers::{UserTrigger, user_triggers};
+use super::{PlanError, choose};
+use crate::db::{Datum, Environment, Table, environment, expr, quote::ident};
+use crate::layout::crsqlite::{self, CrTable};
+use crate::layout::{Layout, Target};
+use crate::migration::{Change, ColumnChange, Migration, OnError};
+
+/// A change that fits its database.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// What is filled, from what, and where. Its number is 0 until it is recorded.
+    pub target: Target,
+    /// True where the column is there already.
+    pub column_exists: bool,
+    /// Why this delivery was chosen, for people.
+    pub why: String,
+    /// The application's triggers that fire on the target column.
+    pub triggers: Vec<UserTrigger>,
+    /// What the database belongs to.
+    pub environment: Environment,
+}
+
+/// Resolves change number `index` of the migration.
+///
+/// # Errors
+/// [`PlanError::Refused`] with file, line, problem and remedy.
+pub fn resolve(
+    conn: &mut Connection,
+    migration: &Migration,
+    index: usize,
+) -> Result<Resolved, PlanError> {
+    let Change::Column(change) = &migration.changes[index];
+    let at = |key: &str| migration.at(index, key);
+    let environment = environment(conn)?;
+    check_version(conn, &environment)?;
+    let table = read_table(conn, change, &at("table"))?;
+    let existing = check_target(&table, change, migration, index)?;
+    let layout = match CrTable::find(conn, &table)? {
+        Some(cr) => Layout::CrSqlite(cr),
+        None => Layout::Plain,
+    };
+    if environment.corrosion && !existing {
+        return Err(PlanError::refused(
+            at("column"),
+            format!(
+                "column {} is missing, and this database belongs to a Corrosion agent",
+                ident(&change.column)
+            ),
+            "add the column to the schema files of every node and reload every agent first \
+             (`corrosion reload`), then run dotfill on each node",
+        ));
+    }
+    let expressions = Expressions::judge(&table, change, &at)?;
+    let delivery = choose::choose(&choose::Question {
+        change,
+        table: &table,
+        layout: &layout,
+        environment: &environment,
+        constant: expressions.constant.as_ref(),
+        at: &at,
+    })?;
+    let triggers = if delivery.delivery.writes_cells() {
+        user_triggers(conn, &table, &change.column)?
+    } else {
+        Vec::new()
+    };
+    if let (Layout::CrSqlite(_), false) = (&layout, existing) {
+        crsqlite::check_triggers(conn, &table)?;
+    }
+    let overwrite = existing && matches!(layout, Layout::CrSqlite(_));
+    let column = table.column(&change.column).map_or(&change.column, |c| &c.name).clone();
+    let target = Target {
+        n: 0,
+        column,
+        type_name: change.type_name.clone(),
+        value: change.value.clone().unwrap_or_else(|| "NULL".to_owned()),
+        filter: change.filter.clone(),
+        sources: expressions.sources,
+        constant: expressions.constant,
+        fill_null: change.fill_null,
+        skip_errors: matches!(change.on_error, OnError::Skip),
+        overwrite,
+        delivery: delivery.delivery,
+        layout,
+        table,
+    };
+    Ok(Resolved { target, column_exists: existing, why: delivery.why, triggers, environment })
+}
+
+fn check_version(conn: &Connection, environment: &Environment) -> Result<(), PlanError> {
+    match environment.crsqlite_version {
+        None | Some(crsqlite::VERSION) => Ok(()),
+        Some(found) => Err(PlanError::refused(
+            conn.path().unwrap_or_default(),
+            format!("its tables were made by cr-sqlite version {found}"),
+            format!("dotfill knows cr-sqlite 0.17 only ({})", crsqlite::VERSION),
+        )),
+    }
+}
+
+fn read_table(conn: &Connection, change: &ColumnChange, at: &str) -> Result<Table, PlanError> {
+    Table::read(conn, &change.table).map_err(|error| match error {
+        crate::db::DbError::Unusable { problem, remedy, path } => {
+            PlanError::refused(at, format!("{}: {problem}", path.display()), remedy)
+        }
+        other => other.into(),
+    })
+}
+
+/// True where the target column exists and can be filled; false where it is absent.
+fn check_target(
+    table: &Table,
+    change: &ColumnChange,
+    migration: &Migration,
+    index: usize,
+) -> Result<bool, PlanError> {
+    let Some(column) = table.column(&change.column) else { return Ok(false) };
+    let name = ident(&column.name);
+    let refused = |key: &str, problem: String, remedy: &str| {
+        Err(PlanError::refused(migration.at(index, key), problem, remedy))
+    };
+    let in_key = column.key_position > 0 || table.key.iter().any(|key| key.name == column.name);
+    if in_key {
+        return refused(
+            "column",
+            format!("column {name} is part of the key of table {}", table.sql()),
+            "a key cannot be backfilled: choose another column",
+        );
+    }
+    if !column.type_name.eq_ignore_ascii_case(&change.type_name) {
+        return refused(
+            "type",
+            format!(
+                "column {name} exists with type {}, not {}",
+                if column.type_name.is_empty() { "(none)" } else { &column.type_name },
+                change.type_name
+            ),
+            "write the column's own type in the migration file, or choose another column",
+        );
+    }
+    if column.generated && change.writable {
+        return refused(
+            "column",
+            format!("column {name} is a generated column, which nobody can write"),
+            "set writable = false and delivery = \"virtual\", or choose another column",
+        );
+    }
+    Ok(true)
+}
+
+struct Expressions {
+    sources: Vec<String>,
+    constant: Option<Datum>,
+}
+
+impl Expressions {
+    fn judge(
+        table: &Table,
+        change: &ColumnChange,
+        at: &dyn Fn(&str) -> String,
+    ) -> Result<Self, PlanError> {
+        let judge = |key: &str, sql: &str| {
+            expr::judge(table, &change.column, sql).map_err(|problem| {
+                PlanError::refused(
+                    at(key),
+                    format!("{key} = {sql:?} is refused: {problem}"),
+                    "an expression is deterministic SQL over the columns of its own row",
+                )
+            })
+        };
+        let value = change.value.as_deref().map(|sql| judge("value", sql)).transpose()?;
+        let filter = change.filter.as_deref().map(|sql| judge("where", sql)).transpose()?;
+        let mut sources = value.as_ref().map(|v| v.sources.clone()).unwrap_or_default();
+        for name in filter.iter().flat_map(|f| &f.sources) {
+            if !sources.contains(name) {
+                sources.push(name.clone());
+            }
+        }
+        let constant = match (&value, &filter) {
+            (None, _) => Some(Datum::Null),
+            (Some(value), None) => {
+                value.constant.as_ref().map(|v| Datum::from(ValueRef::from(v)))
+            }
+            (Some(_), Some(_)) => None,
+        };
+        Ok(Self { sources, constant })
+    }
+}
+
