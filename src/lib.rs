@@ -6,3 +6,4 @@ pub mod state;
 pub mod split;
 pub mod transform;
 pub mod plan;
+pub mod monitor;
