@@ -7,3 +7,7 @@ pub mod split;
 pub mod transform;
 pub mod plan;
 pub mod monitor;
+pub mod lease;
+pub mod scan;
+pub mod verify;
+pub mod write;

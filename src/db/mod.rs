@@ -1,6 +1,7 @@
 //! Opening database files, quoting names, describing tables, judging expressions, and looking at
 //! locks. Owns no policy: who may write, when, and how much is decided elsewhere.
 
+mod begin;
 mod datum;
 mod error;
 pub mod expr;
@@ -10,6 +11,7 @@ mod open;
 pub mod quote;
 mod table;
 
+pub use begin::begin;
 pub use datum::{Datum, encode};
 pub use error::{DbError, Doing, is_busy, is_row_error};
 pub use layout_of::{Environment, environment};

@@ -2,7 +2,7 @@
 //! range of rows. Pure text; the query plan of each is tested: none scans.
 
 use super::crsqlite::CrTable;
-use super::{KeyMatch, Layout, RangeSql, Target};
+use super::{Delivery, KeyMatch, Layout, RangeSql, Target};
 
 /// Which side tables hold anything, and so must be looked at for each row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -43,6 +43,8 @@ impl<'a> FillSql<'a> {
         format!("{} AND {open}{}", self.range.within(bounded), self.unclaimed(filter))
     }
 
+    /// Rows that nobody else has a claim on. Where values are elided nothing is noted: the clock
+    /// rows tell whose a cell is, and in a plain table a cell that differs is a user's.
     fn unclaimed(&self, filter: Filter) -> String {
         let absent = |side: &str| {
             format!(
@@ -50,7 +52,16 @@ impl<'a> FillSql<'a> {
                 KeyMatch::of_row(self.target, side)
             )
         };
-        let mut sql = String::new();
+        let mut sql = match (self.target.delivery, &self.target.layout) {
+            (Delivery::Elide, Layout::Plain) => " AND 0".to_owned(),
+            (Delivery::Elide, Layout::CrSqlite(cr)) => format!(
+                " AND NOT EXISTS (SELECT 1 FROM {} WHERE key = {} AND col_name = {})",
+                cr.clock,
+                cr.key_of_row(self.target),
+                crate::db::quote::text(&self.target.column)
+            ),
+            (Delivery::Virtual | Delivery::Derive | Delivery::Native, _) => String::new(),
+        };
         if filter.user {
             sql.push_str(&absent(&self.target.user_table()));
         }
@@ -151,6 +162,54 @@ impl<'a> FillSql<'a> {
             target.table.sql(),
             self.range.within(bounded),
             self.range.order
+        )
+    }
+
+    /// The scan keys of the rows of a range whose cell is ours and differs from the derived value.
+    #[must_use]
+    pub fn select_unproven(&self, bounded: bool, filter: Filter) -> String {
+        let target = self.target;
+        let column = target.column_sql();
+        // A published cell is final: its source may have changed since.
+        let open = match target.delivery {
+            Delivery::Native => format!("{column} IS NULL AND "),
+            Delivery::Virtual | Delivery::Elide | Delivery::Derive => String::new(),
+        };
+        format!(
+            "{} AND {open}{column} COLLATE BINARY IS NOT {}",
+            self.select_unclaimed(bounded, filter),
+            target.derived()
+        )
+    }
+
+    /// Notes the unproven rows of a range, so that the drain derives them.
+    #[must_use]
+    pub fn note_unproven(&self, bounded: bool) -> String {
+        let target = self.target;
+        let column = target.column_sql();
+        let both = Filter { dirty: true, user: true };
+        format!(
+            "INSERT INTO {} (kind, {}) SELECT 0, {} FROM {} WHERE {} \
+             AND {column} COLLATE BINARY IS NOT {}{}",
+            target.dirty_table(),
+            KeyMatch::side_columns(target, 'k').join(", "),
+            crate::db::quote::list(target.key_sql()),
+            target.table.sql(),
+            self.range.within(bounded),
+            target.derived(),
+            self.unclaimed(both)
+        )
+    }
+
+    /// The scan keys of the rows of a range that are neither users' nor noted.
+    #[must_use]
+    pub fn select_unclaimed(&self, bounded: bool, filter: Filter) -> String {
+        format!(
+            "SELECT {} FROM {} WHERE {}{}",
+            self.range.terms.join(", "),
+            self.target.table.sql(),
+            self.range.within(bounded),
+            self.unclaimed(filter)
         )
     }
 

@@ -56,7 +56,8 @@ pub(super) fn choose(question: &Question<'_>) -> Result<Choice, PlanError> {
 impl Question<'_> {
     fn elidable(&self) -> bool {
         let Some(constant) = self.constant else { return false };
-        if self.change.filter.is_some() && *constant != Datum::Null {
+        let hidden_by_filter = self.change.filter.is_some() && *constant != Datum::Null;
+        if hidden_by_filter || !default_is(Some(&constant.to_string()), constant) {
             return false;
         }
         match self.table.column(&self.change.column) {

@@ -102,13 +102,21 @@ impl CrTable {
     #[must_use]
     pub fn seed(&self, target: &Target, publishers: &[i64]) -> String {
         let sides = list(KeyMatch::side_columns(target, 'k'));
+        let user = target.user_table();
         let keys = list(target.table.key.iter().map(|k| format!("{}.{}", self.pks, ident(&k.name))));
         format!(
             "INSERT INTO {user} ({sides}) SELECT {keys} FROM {clock} CROSS JOIN {pks} \
              ON {pks}.__crsql_key = {clock}.key \
              WHERE {clock}.key > ?1 AND {clock}.key <= ?2 AND {clock}.col_name = {column} \
-             AND NOT ({ours})",
-            user = target.user_table(),
+             AND NOT ({ours}) AND NOT EXISTS (SELECT 1 FROM {user} WHERE {known})",
+            known = target
+                .table
+                .key
+                .iter()
+                .enumerate()
+                .map(|(i, k)| format!("{user}.k{} IS {}.{}", i + 1, self.pks, ident(&k.name)))
+                .collect::<Vec<_>>()
+                .join(" AND "),
             clock = self.clock,
             pks = self.pks,
             column = text(&target.column),

@@ -1,0 +1,27 @@
+//! The local proof: every cell that is ours equals the derived value, counted from the data, and
+//! a digest of what the rows hold. Never repairs anything.
+
+mod digest;
+mod prover;
+
+pub use digest::{RangeDigest, RowHasher};
+pub use prover::{ProofError, Prover, RangeProof};
+
+use serde::Serialize;
+
+/// What a proof over a whole table found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// Rows that were looked at.
+    pub rows: u64,
+    /// Rows whose expression fails, which the file says to skip.
+    pub rows_skipped: u64,
+    /// Cells that users own.
+    pub rows_user: u64,
+    /// Rows that others changed and that are noted to be derived again.
+    pub rows_pending: u64,
+    /// The digest of the rows, as hexadecimal digits.
+    pub digest: String,
+    /// The `SQLite` that evaluated the expressions.
+    pub sqlite_version: String,
+}

@@ -1,0 +1,204 @@
+//! Proves ranges, each in one short read snapshot.
+
+use rusqlite::{Connection, Row};
+
+use super::{RangeDigest, RowHasher};
+use crate::db::{DbError, Doing, is_row_error};
+use crate::layout::{FillSql, Filter, Target};
+use crate::split::{Position, Range};
+
+/// What the proof of one range found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RangeProof {
+    /// The digest of its rows.
+    pub digest: RangeDigest,
+    /// Rows whose cell is ours and differs from the derived value, and that nobody has noted.
+    pub unproven: u64,
+    /// Rows whose expression fails and is to be skipped.
+    pub skipped: u64,
+    /// Some of the unproven rows.
+    pub examples: Vec<Position>,
+}
+
+impl RangeProof {
+    /// Adds the proof of another range.
+    pub fn add(&mut self, other: Self) {
+        self.digest += other.digest;
+        self.unproven += other.unproven;
+        self.skipped += other.skipped;
+        let room = 5_usize.saturating_sub(self.examples.len());
+        self.examples.extend(other.examples.into_iter().take(room));
+    }
+}
+
+/// Why a range could not be looked at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A row's expression failed, so nothing is proven of it.
+    #[error("the proof of table {table} stopped at row ({key}): {message}")]
+    Row {
+        /// The table.
+        table: String,
+        /// The key, as SQL literals.
+        key: String,
+        /// What `SQLite` said.
+        message: String,
+    },
+}
+
+/// Proves ranges of one target through one connection.
+#[derive(Debug)]
+pub struct Prover<'a> {
+    conn: &'a Connection,
+    target: &'a Target,
+    sql: FillSql<'a>,
+    hasher: RowHasher,
+}
+
+impl<'a> Prover<'a> {
+    /// Proves `target` through `conn`.
+    #[must_use]
+    pub fn new(conn: &'a Connection, target: &'a Target) -> Self {
+        Self { conn, target, sql: FillSql::new(target), hasher: RowHasher::new(target) }
+    }
+
+    /// Proves one range. Where `expected` is what readers derived from the same source values,
+    /// and the rows hold just that, no expression is evaluated again.
+    ///
+    /// # Errors
+    /// When the rows cannot be read, or a row's expression fails.
+    pub fn prove(
+        &mut self,
+        range: &Range,
+        expected: Option<RangeDigest>,
+    ) -> Result<RangeProof, ProofError> {
+        self.conn.execute_batch("BEGIN").doing("begin a snapshot")?;
+        let proof = self.prove_in_snapshot(range, expected);
+        self.conn.execute_batch("COMMIT").doing("end a snapshot")?;
+        proof
+    }
+
+    fn prove_in_snapshot(
+        &mut self,
+        range: &Range,
+        expected: Option<RangeDigest>,
+    ) -> Result<RangeProof, ProofError> {
+        if expected.is_some() {
+            let found = self.scan(range, false)?;
+            if Some(found.digest) == expected {
+                return Ok(found);
+            }
+        }
+        let mut proof = match self.scan(range, true) {
+            Err(ProofError::Db(DbError::Sql { source, .. })) if is_row_error(&source) => {
+                return self.row_by_row(range);
+            }
+            other => other?,
+        };
+        if proof.unproven > 0 {
+            self.classify(range, &mut proof)?;
+        }
+        Ok(proof)
+    }
+
+    /// Reads the range, hashes it, and counts the cells that differ (all of them, whoever's).
+    fn scan(&mut self, range: &Range, evaluate: bool) -> Result<RangeProof, ProofError> {
+        let what = format!("prove rows up to {}", range.through);
+        let (terms, sources) = (self.sql.range.terms.len(), self.target.sources.len().max(1));
+        let sql = self.sql.select_proof(range.bounded(), evaluate);
+        let mut statement = self.conn.prepare_cached(&sql).doing(&what)?;
+        let parameters = rusqlite::params_from_iter(range.parameters());
+        let mut rows = statement.query(parameters).doing(&what)?;
+        let mut proof = RangeProof::default();
+        while let Some(row) = rows.next().doing(&what)? {
+            proof.unproven += u64::from(differs(row, terms + sources + 1).doing(&what)?);
+            let cell = row.get_ref(terms + sources).doing(&what)?;
+            proof.digest += self.hasher.row(row, terms, sources, cell).doing(&what)?;
+        }
+        Ok(proof)
+    }
+
+    /// Of the cells that differ, keeps those that are ours and not noted.
+    fn classify(&self, range: &Range, proof: &mut RangeProof) -> Result<(), ProofError> {
+        let what = "look at the rows that differ";
+        proof.unproven = 0;
+        let terms = self.sql.range.terms.len();
+        let sql = self.sql.select_unproven(range.bounded(), self.filter()?);
+        let mut statement = self.conn.prepare_cached(&sql).doing(what)?;
+        let parameters = rusqlite::params_from_iter(range.parameters());
+        let mut rows = statement.query(parameters).doing(what)?;
+        while let Some(row) = rows.next().doing(what)? {
+            proof.unproven += 1;
+            if proof.examples.len() < 5 {
+                proof.examples.push(Position::from_row(row, terms).doing(what)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn filter(&self) -> Result<Filter, DbError> {
+        let noted = self.target.delivery.writes_cells();
+        Ok(Filter { dirty: noted, user: noted })
+    }
+
+    /// Proves a range in which some row's expression fails, one row at a time.
+    fn row_by_row(&mut self, range: &Range) -> Result<RangeProof, ProofError> {
+        let mut proof = self.scan(range, false)?;
+        let mut after = range.after.clone();
+        for through in self.keys(range)? {
+            let one = Range { after: after.replace(through.clone()), through, rows: 1 };
+            let mut found = match self.scan(&one, true) {
+                Ok(found) => found,
+                Err(ProofError::Db(DbError::Sql { source, .. })) if is_row_error(&source) => {
+                    if !self.target.skip_errors && self.is_ours(&one)? {
+                        return Err(ProofError::Row {
+                            table: self.target.table.name.clone(),
+                            key: one.through.to_string(),
+                            message: crate::db::expr::plain(&source),
+                        });
+                    }
+                    proof.skipped += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if found.unproven > 0 {
+                self.classify(&one, &mut found)?;
+            }
+            proof.unproven += found.unproven;
+            proof.examples.extend(found.examples);
+        }
+        proof.examples.truncate(5);
+        Ok(proof)
+    }
+
+    /// True where the one row of `range` is neither a user's nor noted.
+    fn is_ours(&self, range: &Range) -> Result<bool, DbError> {
+        let sql = self.sql.select_unclaimed(range.bounded(), self.filter()?);
+        self.conn
+            .prepare_cached(&sql)
+            .and_then(|mut s| s.exists(rusqlite::params_from_iter(range.parameters())))
+            .doing("look at a row whose expression fails")
+    }
+
+    fn keys(&self, range: &Range) -> Result<Vec<Position>, DbError> {
+        let terms = self.sql.range.terms.len();
+        self.conn
+            .prepare_cached(&self.sql.select_keys(range.bounded()))
+            .and_then(|mut s| {
+                s.query_map(rusqlite::params_from_iter(range.parameters()), |row| {
+                    Position::from_row(row, terms)
+                })?
+                .collect()
+            })
+            .doing("list the keys of a range")
+    }
+}
+
+fn differs(row: &Row<'_>, column: usize) -> rusqlite::Result<bool> {
+    row.get(column)
+}

@@ -1,0 +1,31 @@
+//! Why a batch was not written. Its transaction was rolled back in every case.
+
+use crate::db::DbError;
+
+/// A failure of the writer, as a decision for its caller.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// Somebody else has taken the lease: stop, write nothing more.
+    #[error("another dotfill process has taken over this migration; this one wrote nothing more")]
+    Replaced,
+    /// The schema changed under us: look again, then go on.
+    #[error("the schema of the database changed while the job was running")]
+    SchemaChanged,
+    /// The expression or a constraint failed for one row.
+    #[error(
+        "table {table}, row ({key}): {message}; correct the row or the expression, or set \
+         on_error = \"skip\", then repeat the command: it continues where it stopped"
+    )]
+    Row {
+        /// The table.
+        table: String,
+        /// The key, as SQL literals.
+        key: String,
+        /// What `SQLite` said.
+        message: String,
+    },
+}

@@ -1,0 +1,17 @@
+//! The single writer: each batch, its checkpoint and the fencing token in one transaction, in order.
+//! Decides nothing about speed: it is told which range to write, and tells how long it held the
+//! lock and whether anybody else wrote meanwhile.
+
+mod drain;
+mod error;
+mod fill;
+mod prepare;
+mod seed;
+mod session;
+
+pub use drain::{Drained, Drainer, dirty_rows};
+pub use error::WriteError;
+pub use fill::{BatchCount, Filler};
+pub use prepare::{Prepared, prepare};
+pub use seed::Seeder;
+pub use session::{Committed, Session, connect, wal_pages};
