@@ -11,3 +11,4 @@ pub mod lease;
 pub mod scan;
 pub mod verify;
 pub mod write;
+pub mod engine;

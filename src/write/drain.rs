@@ -39,6 +39,16 @@ pub fn dirty_rows(conn: &Connection, n: i64) -> Result<u64, DbError> {
     .doing("count the noted keys")
 }
 
+/// True where keys are noted and wait.
+///
+/// # Errors
+/// When the table cannot be read.
+pub fn any_dirty(conn: &Connection, n: i64) -> Result<bool, DbError> {
+    conn.prepare_cached(&format!("SELECT EXISTS (SELECT 1 FROM _dotfill_dirty_{n})"))
+        .and_then(|mut s| s.query_row([], |row| row.get(0)))
+        .doing("look for noted keys")
+}
+
 /// What one drain did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drained {

@@ -9,7 +9,7 @@ mod prepare;
 mod seed;
 mod session;
 
-pub use drain::{Drained, Drainer, dirty_rows};
+pub use drain::{Drained, Drainer, any_dirty, dirty_rows};
 pub use error::WriteError;
 pub use fill::{BatchCount, Filler};
 pub use prepare::{Prepared, prepare};

@@ -1,0 +1,226 @@
+//! `rollback` and `forget`: our cells back to NULL, and our traces removed.
+
+use std::path::Path;
+
+use rusqlite::TransactionBehavior;
+use serde::Serialize;
+
+use super::job::Job;
+use super::{Outcome, RunError, RunOptions, Stop};
+use crate::db::{self, Doing};
+use crate::layout::{Delivery, FillSql, Filter, note_schema_drop};
+use crate::lease::Holder;
+use crate::migration::Migration;
+use crate::monitor::{Monitor, Stage};
+use crate::split::Splitter;
+use crate::state::{self, ChangeRow, MigrationRow, Phase};
+use crate::throttle::SystemClock;
+use crate::write::{Drainer, Prepared, WriteError, any_dirty, connect, prepare};
+
+/// What rolling back did.
+#[derive(Clone, Debug, Serialize)]
+pub struct RollbackReport {
+    /// The migration.
+    pub migration: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it ended early, where it did.
+    pub reason: Option<String>,
+    /// Cells set back to NULL.
+    pub rows_cleared: u64,
+    /// Seconds in all.
+    pub seconds: f64,
+}
+
+/// Refuses a migration that this database has never run; writes nothing.
+pub(super) fn check_known(db: &Path, migration: &Migration) -> Result<(), RunError> {
+    let conn = db::open(db, db::Access::Read)?;
+    let id = migration.id.as_str();
+    let known = state::exists(&conn)? && MigrationRow::read(&conn, id)?.is_some();
+    if known {
+        return Ok(());
+    }
+    Err(RunError::refused(
+        id,
+        format!("{} has never run it", db.display()),
+        "`dotfill status` lists the migrations of a database",
+    ))
+}
+
+/// Rolls a migration back that is not closed yet: our cells to NULL, users' cells kept, the
+/// columns kept, our triggers dropped.
+///
+/// # Errors
+/// [`RunError`]; the same call continues.
+pub fn rollback(
+    db: &Path,
+    migration: &Migration,
+    options: &RunOptions,
+    monitor: &dyn Monitor,
+) -> Result<RollbackReport, RunError> {
+    check_known(db, migration)?;
+    let clock = SystemClock::new();
+    let mut job = Job::begin(db, migration, options, &clock, monitor)?;
+    let result = roll_back(&mut job);
+    job.end()?;
+    let (stop, rows_cleared) = result?;
+    Ok(RollbackReport {
+        migration: migration.id.to_string(),
+        outcome: if stop.is_some() { Outcome::Interrupted } else { Outcome::Complete },
+        reason: stop.as_ref().map(Stop::reason),
+        rows_cleared,
+        seconds: job.started.elapsed().as_secs_f64(),
+    })
+}
+
+fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
+    let id = job.id().to_owned();
+    match MigrationRow::read(job.session.conn(), &id)?.map(|row| row.phase) {
+        Some(Phase::RolledBack) => return Ok((None, 0)),
+        Some(Phase::Closed) => {
+            return Err(RunError::refused(
+                &id,
+                "it is closed: which cells are ours is no longer known",
+                "write the old values as a user, or restore a backup",
+            ));
+        }
+        _ => {}
+    }
+    let known = ChangeRow::of(job.session.conn(), &id)?;
+    if let Some(change) = known.iter().find(|c| c.counters.change_records_written > 0) {
+        return Err(RunError::refused(
+            &id,
+            format!(
+                "{} change records were published, and cannot be called back from the replicas \
+                 that have merged them",
+                change.counters.change_records_written
+            ),
+            "write the old values as a user",
+        ));
+    }
+    job.session.transact(|conn| {
+        Ok(MigrationRow::set_phase(conn, &id, Phase::RollingBack, None)?)
+    })?;
+    let mut cleared = 0;
+    let resolved: Vec<_> = job.resolved.iter().take(known.len()).cloned().collect();
+    for (index, resolved) in resolved.into_iter().enumerate().rev() {
+        let mut ready = prepare(&mut job.session, resolved, &id, index)?;
+        if ready.target.delivery.writes_cells() && ready.change.phase != Phase::RolledBack {
+            if let Some(stop) = clear(job, &mut ready, &mut cleared)? {
+                return Ok((Some(stop), cleared));
+            }
+        }
+        drop_change(job, &mut ready)?;
+    }
+    job.session.transact(|conn| {
+        MigrationRow::set_phase(conn, &id, Phase::RolledBack, None)?;
+        Ok(state::event(conn, &id, "rolled-back", &format!("{cleared} cells set to NULL"))?)
+    })?;
+    Ok((None, cleared))
+}
+
+/// Sets the cells that are ours to NULL, from the first row on; notes are only told apart.
+fn clear(
+    job: &mut Job<'_>,
+    ready: &mut Prepared,
+    cleared: &mut u64,
+) -> Result<Option<Stop>, RunError> {
+    if let Some(stop) = super::seed::seed(job, &ready.target, &mut ready.change)? {
+        return Ok(Some(stop));
+    }
+    let (target, change) = (&ready.target, &mut ready.change);
+    let sql = FillSql::new(target);
+    let drainer = Drainer::new(target, job.migration.id.as_str(), false);
+    job.pace.stage(Stage::Clearing, 0, change.rows_total);
+    let conn = super::proof::reader(&job.db)?;
+    let mut splitter = Splitter::new(&conn, &target.table, 1000, None);
+    while let Some(range) = splitter.next()? {
+        if let Err(stop) = job.pace.before_batch(&mut job.session)? {
+            return Ok(Some(stop));
+        }
+        while any_dirty(job.session.conn(), target.n)? {
+            drainer.drain(&mut job.session, change, 500)?;
+        }
+        let statement = sql.clear(range.bounded(), Filter { dirty: true, user: true });
+        let done = job.session.transact(|conn| {
+            conn.prepare_cached(&statement)
+                .and_then(|mut s| s.execute(rusqlite::params_from_iter(range.parameters())))
+                .map(|n| n as u64)
+                .doing("set our cells to NULL")
+                .map_err(WriteError::from)
+        })?;
+        *cleared += job.pace.after_batch(done, range.rows, 0);
+        job.pace.passed(range.rows);
+    }
+    Ok(None)
+}
+
+/// Drops what we added for a change: triggers and side tables, and a generated column of ours,
+/// which holds nothing.
+fn drop_change(job: &mut Job<'_>, ready: &mut Prepared) -> Result<(), RunError> {
+    let Prepared { target, change } = ready;
+    let generated = target.delivery == Delivery::Virtual && change.column_added;
+    let column = format!("ALTER TABLE {} DROP COLUMN {}", target.table.sql(), target.column_sql());
+    change.phase = Phase::RolledBack;
+    job.session.transact(|conn| {
+        conn.execute_batch(&note_schema_drop(change.n)).doing("drop our triggers")?;
+        if generated && target.table.column(&target.column).is_some() {
+            conn.execute_batch(&column).doing("drop our generated column")?;
+        }
+        Ok(change.save(conn)?)
+    })?;
+    Ok(job.session.accept_schema()?)
+}
+
+/// Removes every trace of a migration that is closed or rolled back, and with the last one our
+/// tables themselves.
+///
+/// # Errors
+/// [`RunError::Refused`] while it is open or being run; nothing was changed then.
+pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
+    let mut conn = connect(db, None)?;
+    let unknown = || {
+        RunError::refused(
+            id,
+            format!("{} does not know it", db.display()),
+            "`dotfill status` lists the migrations of a database",
+        )
+    };
+    if !state::exists(&conn)? {
+        return Err(unknown());
+    }
+    let tx = db::begin(&mut conn, TransactionBehavior::Immediate, "forget a migration")?;
+    let row = MigrationRow::read(&tx, id)?.ok_or_else(unknown)?;
+    let holder = Holder::read(&tx, id)?;
+    if let Some(owner) = holder.filter(|h| !h.is_dead()).and_then(|h| h.owner()) {
+        return Err(RunError::refused(
+            id,
+            format!("{owner} is running it"),
+            "`dotfill stop` it first",
+        ));
+    }
+    if !matches!(row.phase, Phase::Closed | Phase::RolledBack) {
+        return Err(RunError::refused(
+            id,
+            format!("it is {}", row.phase),
+            "`dotfill close` it, or `dotfill rollback` it, first",
+        ));
+    }
+    let what = "forget a migration";
+    for change in ChangeRow::of(&tx, id)? {
+        tx.execute_batch(&note_schema_drop(change.n)).doing(what)?;
+    }
+    for (table, column) in [
+        ("_dotfill_changes", "migration"),
+        ("_dotfill_lease", "migration"),
+        ("_dotfill_events", "migration"),
+        ("_dotfill_migrations", "id"),
+    ] {
+        tx.execute(&format!("DELETE FROM {table} WHERE {column} = ?1"), [id]).doing(what)?;
+    }
+    if MigrationRow::all(&tx)?.is_empty() {
+        state::drop_all(&tx)?;
+    }
+    tx.commit().doing(what)?;
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! `close`: drains, proves, drops our triggers and records that the migration is done here.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::job::Job;
+use super::proof::{drainer, mend, prove_table};
+use super::{Outcome, RunError, RunOptions, Stop, drain};
+use crate::db::Doing;
+use crate::layout::note_schema_drop;
+use crate::migration::Migration;
+use crate::monitor::Monitor;
+use crate::state::{self, MigrationRow, Phase};
+use crate::throttle::SystemClock;
+use crate::write::{Prepared, WriteError, dirty_rows, prepare};
+
+/// Notes that the closing transaction itself may take: it holds the lock while it does.
+const LAST_NOTES: u64 = 500;
+/// Tries to get below that many notes.
+const TRIES: u32 = 50;
+
+/// What closing did.
+#[derive(Clone, Debug, Serialize)]
+pub struct CloseReport {
+    /// The migration.
+    pub migration: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it ended early, where it did.
+    pub reason: Option<String>,
+    /// Rows that were proven.
+    pub rows_proven: u64,
+    /// Seconds in all.
+    pub seconds: f64,
+}
+
+/// Closes an open migration.
+///
+/// # Errors
+/// [`RunError`]; the migration is still open then, and the same call can be repeated.
+pub fn close(
+    db: &Path,
+    migration: &Migration,
+    options: &RunOptions,
+    monitor: &dyn Monitor,
+) -> Result<CloseReport, RunError> {
+    super::clear::check_known(db, migration)?;
+    let clock = SystemClock::new();
+    let mut job = Job::begin(db, migration, options, &clock, monitor)?;
+    let result = close_known(&mut job);
+    job.end()?;
+    let (stop, rows_proven) = result?;
+    Ok(CloseReport {
+        migration: migration.id.to_string(),
+        outcome: if stop.is_some() { Outcome::Interrupted } else { Outcome::Complete },
+        reason: stop.as_ref().map(Stop::reason),
+        rows_proven,
+        seconds: job.started.elapsed().as_secs_f64(),
+    })
+}
+
+fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
+    let id = job.id().to_owned();
+    let phase = MigrationRow::read(job.session.conn(), &id)?.map(|row| row.phase);
+    match phase {
+        Some(Phase::Open) => {}
+        Some(Phase::Closed) => return Ok((None, 0)),
+        Some(phase) => {
+            return Err(RunError::refused(
+                &id,
+                format!("it is {phase}, not open"),
+                "`dotfill run` fills and proves it first",
+            ));
+        }
+        None => return Err(RunError::refused(&id, "it is not known here", "`dotfill run` it first")),
+    }
+    let mut prepared = Vec::new();
+    for (index, resolved) in job.resolved.clone().into_iter().enumerate() {
+        prepared.push(prepare(&mut job.session, resolved, &id, index)?);
+    }
+    let mut rows = 0;
+    for Prepared { target, change } in &mut prepared {
+        if target.delivery.writes_cells() {
+            if let Err(stop) = drain::drain_all(job, target, change)? {
+                return Ok((Some(stop), rows));
+            }
+        }
+        let findings = prove_table(job, target)?;
+        rows += mend(job, target, change, findings)?.digest.rows;
+    }
+    Ok((close_open(job, &mut prepared)?, rows))
+}
+
+/// Closes changes that were proven while they are followed: what was noted since is drained, the
+/// last of it in the transaction that drops the triggers.
+pub(super) fn close_open(
+    job: &mut Job<'_>,
+    prepared: &mut [Prepared],
+) -> Result<Option<Stop>, RunError> {
+    for _ in 0..TRIES {
+        let mut left = 0;
+        for Prepared { target, change } in prepared.iter_mut() {
+            if target.delivery.writes_cells() {
+                match drain::drain_all(job, target, change)? {
+                    Err(stop) => return Ok(Some(stop)),
+                    Ok(notes) => left += notes,
+                }
+            }
+        }
+        if left > LAST_NOTES {
+            continue;
+        }
+        match drop_triggers(job, prepared) {
+            Ok(true) => return Ok(None),
+            Ok(false) => {}
+            Err(RunError::Write(WriteError::SchemaChanged)) => job.session.accept_schema()?,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(RunError::refused(
+        job.id(),
+        "others note changed rows faster than they can be drained",
+        "repeat `dotfill close` at a quieter time; the migration is still open and followed",
+    ))
+}
+
+/// The closing transaction. False where more was noted meanwhile than it may take.
+fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Prepared]) -> Result<bool, RunError> {
+    let id = job.id().to_owned();
+    let drainers: Vec<_> = prepared.iter().map(|p| drainer(job, &p.target)).collect();
+    let done = job.session.transact(|conn| {
+        let mut closed = Vec::new();
+        for (Prepared { target, change }, drainer) in prepared.iter().zip(&drainers) {
+            let mut change = change.clone();
+            if target.delivery.writes_cells() {
+                if dirty_rows(conn, target.n)? > LAST_NOTES {
+                    return Ok(None);
+                }
+                change.counters += drainer.drain_in(conn, LAST_NOTES)?.counters;
+                conn.execute_batch(&note_schema_drop(target.n)).doing("drop our triggers")?;
+            }
+            change.phase = Phase::Closed;
+            change.save(conn)?;
+            closed.push(change);
+        }
+        MigrationRow::set_phase(conn, &id, Phase::Closed, None)?;
+        state::event(conn, &id, "closed", "drained, proven, triggers dropped")?;
+        Ok(Some(closed))
+    })?;
+    job.session.accept_schema()?;
+    let Some(closed) = done.value else { return Ok(false) };
+    for (prepared, change) in prepared.iter_mut().zip(closed) {
+        prepared.change = change;
+    }
+    Ok(true)
+}

@@ -1,0 +1,66 @@
+//! Draining noted keys until none are left, or until it is clear that others note them faster.
+
+use super::job::Job;
+use super::proof::drainer;
+use super::{RunError, Stop};
+use crate::layout::Target;
+use crate::monitor::Stage;
+use crate::state::ChangeRow;
+use crate::write::{Drained, WriteError, dirty_rows};
+
+/// Drains at most what is noted now, in batches, and again while that leaves more; ends after ten
+/// rounds, because others may note for ever. Returns what is left.
+pub(super) fn drain_all(
+    job: &mut Job<'_>,
+    target: &Target,
+    change: &mut ChangeRow,
+) -> Result<Result<u64, Stop>, RunError> {
+    const ROUNDS: u32 = 10;
+    let mut left = dirty_rows(job.session.conn(), target.n)?;
+    if left == 0 {
+        return Ok(Ok(0));
+    }
+    job.pace.stage(Stage::Draining, 0, left);
+    for _ in 0..ROUNDS {
+        let mut round = left;
+        while round > 0 {
+            match drain_batch(job, target, change)? {
+                Err(stop) => return Ok(Err(stop)),
+                Ok(drained) if drained.notes == 0 => break,
+                Ok(drained) => round = round.saturating_sub(drained.notes),
+            }
+        }
+        left = dirty_rows(job.session.conn(), target.n)?;
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(Ok(left))
+}
+
+/// Drains one batch, at the job's pace.
+pub(super) fn drain_batch(
+    job: &mut Job<'_>,
+    target: &Target,
+    change: &mut ChangeRow,
+) -> Result<Result<Drained, Stop>, RunError> {
+    let drainer = drainer(job, target);
+    loop {
+        let rows = match job.pace.before_batch(&mut job.session)? {
+            Ok(rows) => rows,
+            Err(stop) => return Ok(Err(stop)),
+        };
+        // A drained key costs several look-ups, and may cost a change record.
+        let limit = (rows / 4).clamp(1, job.pace.tuning().records_per_transaction.max(1));
+        match drainer.drain(&mut job.session, change, limit) {
+            Err(WriteError::SchemaChanged) => job.session.accept_schema()?,
+            Err(error) => return Err(error.into()),
+            Ok(done) => {
+                let notes = done.value.notes;
+                let drained = job.pace.after_batch(done, notes.saturating_mul(4), 0);
+                job.pace.passed(notes);
+                return Ok(Ok(drained));
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What every command that writes has in common: the checked database, the lease, the session and
+//! the pace. Holds no SQL of its own beyond the journal mode.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rusqlite::Connection;
+
+use super::pace::Pace;
+use super::{RunError, RunOptions, Stop};
+use crate::db::{self, DbError, Doing};
+use crate::lease::{Attempt, Holder, Lease};
+use crate::migration::Migration;
+use crate::monitor::Monitor;
+use crate::plan::{PlanError, Resolved, resolve};
+use crate::state::{self, ChangeRow, MigrationRow};
+use crate::throttle::Clock;
+use crate::write::{Session, connect};
+
+/// A job that holds its lease.
+pub(super) struct Job<'a> {
+    pub db: PathBuf,
+    pub migration: &'a Migration,
+    pub options: &'a RunOptions,
+    pub monitor: &'a dyn Monitor,
+    pub session: Session<'a>,
+    pub pace: Pace<'a>,
+    pub started: Instant,
+    /// The changes, resolved before anything was written.
+    pub resolved: Vec<Resolved>,
+}
+
+impl<'a> Job<'a> {
+    /// Checks everything that can be checked, then takes the lease.
+    pub(super) fn begin(
+        db: &Path,
+        migration: &'a Migration,
+        options: &'a RunOptions,
+        clock: &'a dyn Clock,
+        monitor: &'a dyn Monitor,
+    ) -> Result<Self, RunError> {
+        let started = Instant::now();
+        options.check()?;
+        let mut conn = connect(db, options.crsqlite.as_deref())?;
+        let mut resolved = Vec::new();
+        for index in 0..migration.changes.len() {
+            resolved.push(resolve(&mut conn, migration, index)?);
+        }
+        check_triggers(migration, &resolved, options)?;
+        check_known(&conn, migration)?;
+        super::space::check(db, migration, &resolved, &options.tuning)?;
+        use_wal(&conn, db)?;
+        let pace = Pace::new(db, options, clock, monitor)?;
+        let lease = lease(&mut conn, migration, options, clock)?;
+        let mut session = Session::new(conn, lease, monitor)?;
+        let fires = resolved.iter().any(|change| !change.triggers.is_empty());
+        session.set_fire_triggers(fires)?;
+        let db = db.to_owned();
+        Ok(Self { db, migration, options, monitor, session, pace, started, resolved })
+    }
+
+    /// The migration's id.
+    pub(super) fn id(&self) -> &str {
+        self.migration.id.as_str()
+    }
+
+    /// Threads that may work beside the writer.
+    pub(super) fn threads(&self) -> usize {
+        match self.pace.tuning().threads {
+            0 => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            n => n,
+        }
+    }
+
+    /// Ends the job: the WAL is left small, and the lease is given back.
+    pub(super) fn end(&self) -> Result<(), RunError> {
+        self.session.release()?;
+        self.pace.wal.finish(self.session.conn())?;
+        Ok(())
+    }
+
+    /// After a schema change by somebody else: checks that nothing that we rely on has changed.
+    /// True where the rows may have been renumbered.
+    pub(super) fn look_again(&mut self, index: usize) -> Result<bool, RunError> {
+        self.session.accept_schema()?;
+        let before = &self.resolved[index];
+        let now = db::Table::read(self.session.conn(), &before.target.table.name)?;
+        let table = &before.target.table;
+        let lost = before
+            .target
+            .sources
+            .iter()
+            .chain(std::iter::once(&before.target.column))
+            .find(|name| now.column(name).is_none());
+        if lost.is_some() || now.key != table.key || now.scan != table.scan {
+            return Err(RunError::refused(
+                self.id(),
+                format!("table {} was altered while the job was running", table.sql()),
+                "look at the change with `dotfill plan`, then repeat the command",
+            ));
+        }
+        Ok(!table.scan.stable)
+    }
+}
+
+impl RunOptions {
+    fn check(&self) -> Result<(), RunError> {
+        Ok(match self.records_max {
+            Some(most) => self.tuning.validate_lifted(most)?,
+            None => self.tuning.validate()?,
+        })
+    }
+}
+
+fn check_triggers(
+    migration: &Migration,
+    resolved: &[Resolved],
+    options: &RunOptions,
+) -> Result<(), RunError> {
+    if options.user_triggers_allowed {
+        return Ok(());
+    }
+    for (index, change) in resolved.iter().enumerate() {
+        if let Some(trigger) = change.triggers.iter().find(|t| !t.replicated.is_empty()) {
+            return Err(PlanError::refused(
+                migration.at(index, "column"),
+                format!(
+                    "trigger {} fires on the column and writes {}, which is replicated: every row \
+                     would write change records there",
+                    db::quote::ident(&trigger.name),
+                    trigger.replicated.join(", ")
+                ),
+                "drop the trigger for the time of the backfill, or accept it with \
+                 --user-triggers allow",
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Refuses another file under an id that this database knows.
+fn check_known(conn: &Connection, migration: &Migration) -> Result<(), RunError> {
+    if !state::exists(conn)? {
+        return Ok(());
+    }
+    let id = migration.id.as_str();
+    match MigrationRow::read(conn, id)? {
+        Some(known) if known.digest != migration.digest => Err(RunError::refused(
+            id,
+            "this database has run another file under that id",
+            "give the changed migration a new id; `dotfill status` shows what was run",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Sees to it that the database is in WAL mode.
+fn use_wal(conn: &Connection, db: &Path) -> Result<(), DbError> {
+    let mode: String = conn
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        .doing("read the journal mode")?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    let refused = |problem: String| DbError::Unusable {
+        path: db.to_owned(),
+        problem,
+        remedy: "dotfill needs WAL mode, so that readers and writers do not wait for it: run \
+                 `PRAGMA journal_mode = WAL` while nobody else has the database open, on a file \
+                 system with shared memory"
+            .to_owned(),
+    };
+    match conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0)) {
+        Ok(now) if now == "wal" => Ok(()),
+        Ok(now) => Err(refused(format!("its journal mode is {now} and cannot be WAL"))),
+        Err(error) => Err(refused(format!(
+            "its journal mode is {mode} and cannot be changed: {}",
+            db::expr::plain(&error)
+        ))),
+    }
+}
+
+fn lease(
+    conn: &mut Connection,
+    migration: &Migration,
+    options: &RunOptions,
+    clock: &dyn Clock,
+) -> Result<Lease, RunError> {
+    let id = migration.id.as_str();
+    if !state::exists(conn)? || MigrationRow::read(conn, id)?.is_none() {
+        let text = std::fs::read_to_string(&migration.path).unwrap_or_default();
+        let tx = db::begin(
+            conn,
+            rusqlite::TransactionBehavior::Immediate,
+            "record the migration",
+        )?;
+        state::create(&tx)?;
+        if MigrationRow::read(&tx, id)?.is_none() {
+            MigrationRow::insert(&tx, id, &migration.digest, &text)?;
+        }
+        tx.commit().doing("record the migration")?;
+        check_known(conn, migration)?;
+    }
+    match Lease::acquire(conn, id, options.lease, &|time| clock.sleep(time))? {
+        Attempt::Taken(lease) => Ok(lease),
+        Attempt::Held(holder) => Err(held(conn, id, &holder)?),
+    }
+}
+
+fn held(conn: &Connection, id: &str, holder: &Holder) -> Result<RunError, DbError> {
+    Ok(RunError::Held {
+        migration: id.to_owned(),
+        owner: holder.owner().unwrap_or_default(),
+        percent: percent(&ChangeRow::of(conn, id)?),
+    })
+}
+
+/// How far the fill of some changes is, from 0 to 100.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a percentage for people")]
+pub fn percent(changes: &[ChangeRow]) -> f64 {
+    let (mut done, mut total) = (0_u64, 0_u64);
+    for change in changes {
+        let rows = change.rows_total.max(1);
+        total += rows;
+        done += if change.filled { rows } else { change.counters.rows_passed.min(rows - 1) };
+    }
+    if total == 0 { 0.0 } else { 100.0 * done as f64 / total as f64 }
+}
+
+/// Why a job ended before its work was done, as what `run` says.
+impl Stop {
+    /// The reason in words.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Interrupted => "interrupted by a signal".to_owned(),
+            Self::Requested => "stopped by `dotfill stop`".to_owned(),
+            Self::Window(why) | Self::Budget(why) | Self::Stage(why) => why.clone(),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Joins the stages into jobs: `run`, `close`, `rollback`. Threads, bounded channels, cancellation
+//! and the order of shutting down live here; SQL and formatting do not.
+
+mod clear;
+mod close;
+mod drain;
+mod error;
+mod fill;
+mod job;
+mod pace;
+mod pipeline;
+mod proof;
+mod run;
+mod seed;
+mod space;
+mod wal;
+
+pub use clear::{RollbackReport, forget, rollback};
+pub use close::{CloseReport, close};
+pub use error::RunError;
+pub use job::percent;
+pub use run::run;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::throttle::Tuning;
+
+/// How a job is to be done.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Limits and politeness.
+    pub tuning: Tuning,
+    /// A file of limits that is read again before each batch.
+    pub limits: Option<PathBuf>,
+    /// The cr-sqlite extension to load; without it cr-sqlite's tables are written directly.
+    pub crsqlite: Option<PathBuf>,
+    /// Keep draining noted keys until told to stop.
+    pub follow: bool,
+    /// Close the migration when it is proven.
+    pub close: bool,
+    /// Fire triggers of the application even where they write replicated tables.
+    pub user_triggers_allowed: bool,
+    /// Lifts the most records that a transaction may publish, for measurements.
+    pub records_max: Option<u64>,
+    /// How long a runner's heartbeat may stand still before it is replaced.
+    pub lease: Duration,
+    /// Set from a signal handler: the job ends after its batch, resumable.
+    pub cancel: Arc<AtomicBool>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            tuning: Tuning::default(),
+            limits: None,
+            crsqlite: None,
+            follow: false,
+            close: false,
+            user_triggers_allowed: false,
+            records_max: None,
+            lease: Duration::from_secs(10),
+            cancel: Arc::new(AtomicBool::new(false)),
+        }
+    }
+}
+
+/// Why a job ended before its work was done. All of these are resumable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A signal.
+    Interrupted,
+    /// `dotfill stop`.
+    Requested,
+    /// Outside the time window.
+    Window(String),
+    /// The part of the rows that was asked for is done.
+    Stage(String),
+    /// A budget was passed.
+    Budget(String),
+}
+
+/// How a job ended, as in `run --json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Done and proven.
+    Complete,
+    /// Stopped, resumable.
+    Interrupted,
+    /// A budget was passed, resumable.
+    Budget,
+    /// Failed; the report comes with an error.
+    Failed,
+}
+
+/// What a run did, as in `run --json`. Counts of rows are of this process, except `rows_total`.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// The migration.
+    pub migration: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it ended early, where it did.
+    pub reason: Option<String>,
+    /// Always false: this version does not attach to another runner.
+    pub attached: bool,
+    /// Where the migration stands now.
+    pub phase: String,
+    /// Rows of the tables.
+    pub rows_total: u64,
+    /// Cells that we wrote.
+    pub rows_written: u64,
+    /// Cells that users own, which were left alone.
+    pub rows_user_written: u64,
+    /// Rows whose cell held the derived value already.
+    pub rows_unchanged: u64,
+    /// Rows whose expression failed (`on_error = "skip"`).
+    pub rows_skipped: u64,
+    /// Keys that others changed and that wait to be derived again.
+    pub dirty_rows: u64,
+    /// Change records that we published.
+    pub change_records_written: u64,
+    /// Bytes of those records' fields.
+    pub wire_bytes: u64,
+    /// Write transactions that carried rows.
+    pub batches: u64,
+    /// The largest size of the WAL, in bytes.
+    pub wal_bytes_max: u64,
+    /// Bytes of delta segments: none in this version.
+    pub delta_bytes: u64,
+    /// Seconds of pauses that a limit or a signal asked for.
+    pub throttled_seconds: f64,
+    /// Seconds in all.
+    pub seconds: f64,
+    /// Cells written per second, or rows proven where none was to be written.
+    pub rows_per_second: f64,
+    /// The digest of the tables' rows, where they were proven.
+    pub digest: Option<String>,
+    /// The changes, one by one.
+    pub changes: Vec<ChangeReport>,
+}
+
+/// What a run did for one change.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ChangeReport {
+    /// The table.
+    pub table: String,
+    /// The column.
+    pub column: String,
+    /// The delivery.
+    pub delivery: String,
+    /// `writer` or `readers`: who evaluated the expression, as measured; `nobody` where nothing
+    /// was to be filled.
+    pub evaluated_by: String,
+    /// What the expression costs, in nanoseconds per row, where it was measured.
+    pub expression_ns_per_row: Option<u64>,
+    /// True where this run added the column.
+    pub column_added: bool,
+    /// Milliseconds that adding column, tables and triggers took.
+    pub prepare_ms: f64,
+    /// Rows that were proven.
+    pub rows_proven: u64,
+    /// The digest of the proven rows.
+    pub digest: Option<String>,
+}

@@ -1,0 +1,324 @@
+//! When the next batch may be written, and how large it may be: one place that asks the limits,
+//! the signals, the neighbours, the WAL, the operator and the budget.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+use super::wal::Wal;
+use super::{RunError, RunOptions, Stop};
+use crate::db::{self, Access, DbError, Doing, locks::LockWatch};
+use crate::monitor::{Monitor, Progress, Stage};
+use crate::throttle::{
+    Clock, LimitsFile, Pause, Politeness, Reading, Throttles, Tuning, Verdict, Work,
+};
+use crate::write::{Committed, Session};
+
+/// The longest sleep between two looks at the cancel flag.
+const SLICE: Duration = Duration::from_millis(50);
+/// How often progress is shown at most.
+const SHOW: Duration = Duration::from_millis(100);
+
+/// Paces one job. Lives in the writer's thread.
+pub(super) struct Pace<'a> {
+    clock: &'a dyn Clock,
+    monitor: &'a dyn Monitor,
+    cancel: Arc<AtomicBool>,
+    /// Held by our readers while they hold a snapshot.
+    pub gate: Arc<RwLock<()>>,
+    tuning: Tuning,
+    limits: Option<LimitsFile>,
+    throttles: Throttles,
+    politeness: Politeness,
+    locks: LockWatch,
+    reader: Connection,
+    /// The WAL, for its checkpointer.
+    pub wal: Wal,
+    work: Work,
+    heartbeat: Duration,
+    beaten: Instant,
+    paused: Duration,
+    batches: u64,
+    stop: Option<Stop>,
+    progress: Progress,
+    shown: Instant,
+    rate: RateMeter,
+}
+
+impl<'a> Pace<'a> {
+    pub(super) fn new(
+        db: &Path,
+        options: &RunOptions,
+        clock: &'a dyn Clock,
+        monitor: &'a dyn Monitor,
+    ) -> Result<Self, RunError> {
+        let (limits, tuning) = match &options.limits {
+            None => (None, options.tuning.clone()),
+            Some(file) => {
+                let (limits, tuning) = LimitsFile::open(file, options.tuning.clone())?;
+                (Some(limits), tuning)
+            }
+        };
+        let reader = db::open(db, Access::Read)?;
+        let wal = Wal::new(db, &reader, tuning.wal_bytes_max)?;
+        let hold = Duration::from_millis(tuning.hold_ms);
+        Ok(Self {
+            clock,
+            monitor,
+            cancel: Arc::clone(&options.cancel),
+            gate: Arc::new(RwLock::new(())),
+            throttles: Throttles::new(&tuning),
+            politeness: Politeness::new(hold, tuning.batch_rows_max),
+            limits,
+            tuning,
+            locks: LockWatch::new(db),
+            reader,
+            wal,
+            work: Work::default(),
+            heartbeat: options.lease / 4,
+            beaten: Instant::now(),
+            paused: Duration::ZERO,
+            batches: 0,
+            stop: None,
+            progress: Progress::default(),
+            shown: Instant::now(),
+            rate: RateMeter::new(),
+        })
+    }
+
+    /// The tuning in force.
+    pub(super) fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// Time spent in pauses that a signal or a limit asked for.
+    pub(super) fn paused(&self) -> Duration {
+        self.paused
+    }
+
+    /// Batches so far.
+    pub(super) fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    /// Begins a phase of `total` rows of which `done` are behind us.
+    pub(super) fn stage(&mut self, phase: Stage, done: u64, total: u64) {
+        self.progress = Progress { phase, rows_done: done, rows_total: total, ..Progress::default() };
+        self.rate = RateMeter::new();
+        self.show(true);
+    }
+
+    /// Corrects what the phase will pass.
+    pub(super) fn total(&mut self, total: u64) {
+        self.progress.rows_total = total;
+    }
+
+    /// Ends the job after this batch.
+    pub(super) fn stop(&mut self, why: Stop) {
+        self.stop.get_or_insert(why);
+    }
+
+    /// Waits until the next batch may be written. Returns how many rows it may have, or why the
+    /// job ends here.
+    pub(super) fn before_batch(
+        &mut self,
+        session: &mut Session<'_>,
+    ) -> Result<Result<u64, Stop>, RunError> {
+        loop {
+            if let Some(stop) = self.asked_to_stop() {
+                return Ok(Err(stop));
+            }
+            let pause = match self.verdict(session)? {
+                Verdict::Go => break,
+                Verdict::Stop(why) => return Ok(Err(Stop::Window(why))),
+                Verdict::Pause(pause) => pause,
+            };
+            self.pause(session, &pause)?;
+        }
+        if session.throttle().is_some() {
+            session.set_throttle(None);
+        }
+        self.progress.paused = None;
+        let (foreign, busy) = (false, false);
+        let now = self.clock.now().monotonic;
+        self.politeness.observe(now, self.locks.neighbour().is_some(), foreign, busy);
+        let rows = self.politeness.batch_rows().min(self.throttles.batch_rows_max(&self.work));
+        Ok(Ok(rows.min(self.tuning.batch_rows_max).max(1)))
+    }
+
+    fn asked_to_stop(&mut self) -> Option<Stop> {
+        if self.cancel.load(Ordering::Relaxed) {
+            self.stop(Stop::Interrupted);
+        }
+        self.stop.clone()
+    }
+
+    fn verdict(&mut self, session: &Session<'_>) -> Result<Verdict, RunError> {
+        if let Some(limits) = &mut self.limits {
+            match limits.refresh() {
+                Ok(None) => {}
+                Ok(Some(tuning)) => self.retune(tuning),
+                Err(reason) => return Ok(Verdict::Pause(unreadable(reason))),
+            }
+        }
+        if let Some(pause) = self.wal.relieve(session.conn(), &self.gate, &self.locks)? {
+            return Ok(Verdict::Pause(pause));
+        }
+        self.work.wal_bytes = self.wal.used_bytes();
+        let reader = &self.reader;
+        let mut query = |sql: &str| read_signal(reader, sql).map_err(|e| e.to_string());
+        Ok(self.throttles.check(self.clock.now(), &self.work, &mut query))
+    }
+
+    fn retune(&mut self, tuning: Tuning) {
+        self.monitor.note("the limits file has changed: new limits are in force");
+        self.throttles.retune(&tuning);
+        self.politeness.retune(Duration::from_millis(tuning.hold_ms), tuning.batch_rows_max);
+        self.wal.retune(tuning.wal_bytes_max);
+        self.tuning = tuning;
+    }
+
+    fn pause(&mut self, session: &mut Session<'_>, pause: &Pause) -> Result<(), RunError> {
+        let is_rate = pause.signal.ends_with("per-second");
+        let reason = (!is_rate || pause.wait > Duration::from_secs(1)).then(|| pause.to_string());
+        if session.throttle() != reason.as_deref() {
+            session.set_throttle(reason.clone());
+            self.beat(session)?;
+        }
+        self.progress.paused = reason;
+        self.show(false);
+        let slice = pause.wait.clamp(Duration::from_millis(1), SLICE);
+        self.clock.sleep(slice);
+        self.paused += slice;
+        if self.beaten.elapsed() >= self.heartbeat {
+            self.beat(session)?;
+        }
+        Ok(())
+    }
+
+    /// Shows others that we live, and hears whether we are to stop.
+    fn beat(&mut self, session: &mut Session<'_>) -> Result<(), RunError> {
+        self.beaten = Instant::now();
+        match session.transact(|_| Ok(())) {
+            Ok(done) if done.stop => self.stop(Stop::Requested),
+            // The next batch finds out what changed.
+            Ok(_) | Err(crate::write::WriteError::SchemaChanged) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// After a commit: learns from it, and leaves the others their turn. Returns its value.
+    pub(super) fn after_batch<T>(&mut self, done: Committed<T>, rows: u64, bytes: u64) -> T {
+        self.batches += 1;
+        self.beaten = Instant::now();
+        self.work.rows += rows;
+        self.work.bytes += bytes;
+        self.wal.after_commit();
+        if done.stop {
+            self.stop(Stop::Requested);
+        }
+        let now = self.clock.now().monotonic;
+        let neighbour = self.locks.neighbour().is_some();
+        self.politeness.observe(now, neighbour, done.foreign, done.was_busy);
+        self.politeness.held(rows, done.hold);
+        let gap = self.politeness.gap(done.hold);
+        if gap > Duration::ZERO {
+            self.clock.sleep(gap);
+        }
+        done.value
+    }
+
+    /// Counts rows as passed, and shows it now and then.
+    pub(super) fn passed(&mut self, rows: u64) {
+        self.progress.rows_done += rows;
+        self.show(false);
+    }
+
+    fn show(&mut self, always: bool) {
+        if !always && self.shown.elapsed() < SHOW {
+            return;
+        }
+        self.shown = Instant::now();
+        self.progress.rows_per_second =
+            self.rate.update(self.clock.now().monotonic, self.progress.rows_done);
+        self.monitor.progress(&self.progress);
+    }
+
+    /// Waits while nothing is to be done, hearing the operator. True where the job is to end.
+    pub(super) fn idle(&mut self, session: &mut Session<'_>, time: Duration) -> Result<bool, RunError> {
+        let mut left = time;
+        while left > Duration::ZERO {
+            let slice = left.min(SLICE);
+            self.clock.sleep(slice);
+            left -= slice;
+            if self.beaten.elapsed() >= self.heartbeat {
+                self.beat(session)?;
+            }
+            if self.asked_to_stop().is_some() {
+                return Ok(true);
+            }
+        }
+        self.show(false);
+        Ok(false)
+    }
+}
+
+fn unreadable(reason: String) -> Pause {
+    Pause {
+        signal: "limits".to_owned(),
+        seen: reason,
+        limit: String::new(),
+        wait: Duration::from_millis(500),
+    }
+}
+
+fn read_signal(conn: &Connection, sql: &str) -> Result<Option<Reading>, DbError> {
+    let what = "ask --pause-when";
+    let mut statement = conn.prepare_cached(sql).doing(what)?;
+    let mut rows = statement.query([]).doing(what)?;
+    let Some(row) = rows.next().doing(what)? else { return Ok(None) };
+    let value = row.get_ref(0).doing(what)?;
+    let truth = match value {
+        ValueRef::Null => false,
+        ValueRef::Integer(i) => i != 0,
+        ValueRef::Real(r) => r != 0.0,
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+            std::str::from_utf8(bytes).ok().and_then(|s| s.parse::<f64>().ok()).is_some_and(|n| n != 0.0)
+        }
+    };
+    Ok(Some(Reading { text: db::Datum::from(value).to_string(), truth }))
+}
+
+/// Rows per second over about the last two seconds.
+#[derive(Debug)]
+struct RateMeter {
+    marks: std::collections::VecDeque<(Duration, u64)>,
+}
+
+impl RateMeter {
+    fn new() -> Self {
+        Self { marks: std::collections::VecDeque::with_capacity(32) }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    fn update(&mut self, now: Duration, rows: u64) -> f64 {
+        self.marks.push_back((now, rows));
+        while self.marks.len() > 2
+            && self.marks.front().is_some_and(|(at, _)| now.saturating_sub(*at).as_secs() >= 2)
+        {
+            self.marks.pop_front();
+        }
+        match self.marks.front() {
+            Some((at, then)) if now > *at => {
+                rows.saturating_sub(*then) as f64 / (now.saturating_sub(*at)).as_secs_f64()
+            }
+            _ => 0.0,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Proving a whole table with several threads, and deriving again what a proof finds missing.
+
+use std::path::Path;
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+use parking_lot::{Mutex, RwLock};
+
+use super::RunError;
+use super::job::Job;
+use crate::db::{self, Access, DbError, Doing};
+use crate::layout::crsqlite;
+use crate::layout::{FillSql, Target};
+use crate::monitor::Stage;
+use crate::split::{Range, Splitter};
+use crate::state::ChangeRow;
+use crate::verify::{ProofError, Prover, RangeDigest, RangeProof};
+use crate::write::{Drainer, Session, WriteError};
+
+/// Rows of one range to prove.
+const RANGE_ROWS: u64 = 8192;
+/// Ranges on their way to the provers.
+const QUEUE: usize = 64;
+/// Rounds of deriving what a proof found missing.
+const ROUNDS: u32 = 5;
+
+/// A range to prove, with what readers derived for it.
+pub(super) type Task = (Range, Option<RangeDigest>);
+
+/// What the provers have found together.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// The sum over all ranges.
+    pub proof: RangeProof,
+    /// The ranges in which something was missing.
+    pub missed: Vec<Range>,
+}
+
+/// A connection for reading, on which the schema's functions are known.
+pub(super) fn reader(db: &Path) -> Result<rusqlite::Connection, DbError> {
+    let conn = db::open(db, Access::Read)?;
+    crsqlite::register(&conn)?;
+    Ok(conn)
+}
+
+/// Proves ranges until the channel ends. Any number of threads may do this at once.
+pub(super) fn prove_ranges(
+    db: &Path,
+    target: &Target,
+    tasks: &Receiver<Task>,
+    gate: &RwLock<()>,
+    findings: &Mutex<Findings>,
+) -> Result<(), ProofError> {
+    let conn = reader(db)?;
+    let mut prover = Prover::new(&conn, target);
+    for (range, expected) in tasks {
+        let proof = {
+            let _reading = gate.read();
+            prover.prove(&range, expected)?
+        };
+        let mut findings = findings.lock();
+        if proof.unproven > 0 {
+            findings.missed.push(range);
+        }
+        findings.proof.add(proof);
+    }
+    Ok(())
+}
+
+/// Sends the ranges of a table to the provers; ends early when they are gone.
+fn split_all(
+    db: &Path,
+    target: &Target,
+    gate: &RwLock<()>,
+    tasks: &Sender<Task>,
+) -> Result<(), DbError> {
+    let conn = reader(db)?;
+    let mut splitter = Splitter::new(&conn, &target.table, RANGE_ROWS, None);
+    loop {
+        let range = {
+            let _reading = gate.read();
+            splitter.next()?
+        };
+        match range {
+            Some(range) if tasks.send((range, None)).is_ok() => {}
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Proves every row of a table, with as many threads as the job may use.
+pub(super) fn prove_table(job: &mut Job<'_>, target: &Target) -> Result<Findings, RunError> {
+    let total = ChangeRow::of(job.session.conn(), job.id())?
+        .iter()
+        .find(|c| c.n == target.n)
+        .map_or(0, |c| c.rows_total);
+    job.pace.stage(Stage::Proving, 0, total);
+    let findings = Mutex::new(Findings::default());
+    let (send, tasks) = bounded::<Task>(QUEUE);
+    let (db, gate) = (job.db.clone(), std::sync::Arc::clone(&job.pace.gate));
+    std::thread::scope(|scope| {
+        let splitter = scope.spawn(|| {
+            let result = split_all(&db, target, &gate, &send);
+            drop(send);
+            result
+        });
+        let provers: Vec<_> = (0..job.threads())
+            .map(|_| {
+                let tasks = tasks.clone();
+                let (db, gate, findings) = (&db, &gate, &findings);
+                scope.spawn(move || prove_ranges(db, target, &tasks, gate, findings))
+            })
+            .collect();
+        drop(tasks);
+        let panicked = |_| RunError::Panicked { doing: "proving" };
+        for prover in provers {
+            prover.join().map_err(panicked)??;
+        }
+        splitter.join().map_err(panicked)??;
+        Ok::<_, RunError>(())
+    })?;
+    let findings = findings.into_inner();
+    job.pace.passed(findings.proof.digest.rows);
+    Ok(findings)
+}
+
+/// Derives the rows that a proof found missing, and proves their ranges again, until nothing is
+/// missing. Returns the proof as it is then.
+pub(super) fn mend(
+    job: &mut Job<'_>,
+    target: &Target,
+    change: &mut ChangeRow,
+    mut findings: Findings,
+) -> Result<RangeProof, RunError> {
+    for _ in 0..ROUNDS {
+        if findings.missed.is_empty() {
+            return Ok(findings.proof);
+        }
+        if !target.delivery.writes_cells() {
+            break;
+        }
+        for range in std::mem::take(&mut findings.missed) {
+            note(&mut job.session, target, &range)?;
+        }
+        super::drain::drain_all(job, target, change)?;
+        findings = prove_table(job, target)?;
+    }
+    if findings.missed.is_empty() {
+        return Ok(findings.proof);
+    }
+    Err(RunError::NotProven {
+        table: target.table.name.clone(),
+        rows: findings.proof.unproven,
+        example: findings.proof.examples.first().map(ToString::to_string).unwrap_or_default(),
+        rounds: ROUNDS,
+    })
+}
+
+fn note(session: &mut Session<'_>, target: &Target, range: &Range) -> Result<(), RunError> {
+    let sql = FillSql::new(target).note_unproven(range.bounded());
+    session.transact(|conn| {
+        conn.prepare_cached(&sql)
+            .and_then(|mut s| s.execute(rusqlite::params_from_iter(range.parameters())))
+            .doing("note rows that the proof found missing")
+            .map_err(WriteError::from)
+    })?;
+    Ok(())
+}
+
+/// A drainer that derives.
+pub(super) fn drainer<'t>(job: &Job<'_>, target: &'t Target) -> Drainer<'t> {
+    Drainer::new(target, job.id(), true)
+}

@@ -1,0 +1,365 @@
+//! `run`: each change in order is prepared, seeded, filled, drained and proven; then the migration
+//! is open, is followed where that was asked for, and closed where that was.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::fill::{Filled, fill};
+use super::job::Job;
+use super::proof::{mend, prove_table};
+use super::{ChangeReport, Outcome, RunError, RunOptions, RunReport, Stop, close, drain, seed};
+use crate::db::Doing;
+use crate::layout::Target;
+use crate::layout::crsqlite::Publisher;
+use crate::migration::Migration;
+use crate::monitor::{Monitor, Stage};
+use crate::state::{self, ChangeRow, Counters, MigrationRow, Phase};
+use crate::throttle::SystemClock;
+use crate::verify::{Proof, RangeDigest, RangeProof};
+use crate::write::{Prepared, WriteError, dirty_rows, prepare};
+
+/// How long a follower waits when nothing is noted.
+const FOLLOW_IDLE: Duration = Duration::from_millis(200);
+
+/// Runs a migration on one replica: fills, proves, and leaves it open or closed.
+///
+/// # Errors
+/// [`RunError`]. What was committed stays, and the same call continues from there. An early end
+/// that was asked for is no error: see [`RunReport::outcome`].
+pub fn run(
+    db: &Path,
+    migration: &Migration,
+    options: &RunOptions,
+    monitor: &dyn Monitor,
+) -> Result<RunReport, RunError> {
+    let clock = SystemClock::new();
+    let mut job = Job::begin(db, migration, options, &clock, monitor)?;
+    let result = Run::new(&mut job).run();
+    let ended = match &result {
+        // Somebody else has the lease now: nothing of it is ours to give back.
+        Err(RunError::Write(WriteError::Replaced)) => Ok(()),
+        Err(RunError::Write(WriteError::Row { .. })) => {
+            record_failure(&mut job, &result).and_then(|()| job.end())
+        }
+        _ => job.end(),
+    };
+    let mut report = result?;
+    ended?;
+    report.wal_bytes_max = job.pace.wal.peak_bytes();
+    report.seconds = job.started.elapsed().as_secs_f64();
+    Ok(finished(report))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn finished(mut report: RunReport) -> RunReport {
+    let proven: u64 = report.changes.iter().map(|c| c.rows_proven).sum();
+    let rows = if report.rows_written > 0 { report.rows_written } else { proven };
+    report.rows_per_second = rows as f64 / report.seconds.max(1e-9);
+    report
+}
+
+fn record_failure(job: &mut Job<'_>, result: &Result<RunReport, RunError>) -> Result<(), RunError> {
+    let Err(error) = result else { return Ok(()) };
+    let (id, message) = (job.id().to_owned(), error.to_string());
+    job.session.transact(|conn| {
+        state::event(conn, &id, "failed", &message)?;
+        MigrationRow::set_phase(conn, &id, Phase::Failed, None)?;
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Why the budget of the migration is passed, where it is.
+pub(super) fn over_budget(job: &Job<'_>, counters: &Counters) -> Option<String> {
+    let budget = &job.migration.budget;
+    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+    if let Some(most) = budget.change_records_per_row_max {
+        let seen = counters.change_records_written as f64 / counters.rows_passed.max(1) as f64;
+        if seen > most {
+            return Some(format!("change_records_per_row_max {seen:.3} > {most}"));
+        }
+    }
+    let most = budget.wire_bytes_max?;
+    if counters.change_records_written == 0 {
+        return None;
+    }
+    let seen = counters.change_records_written.saturating_mul(RECORD_BYTES);
+    (seen > most).then(|| format!("wire_bytes_max {seen} > {most} (estimated while running)"))
+}
+
+/// What a change record weighs at least, for the budget: table, key, column, value and clocks.
+const RECORD_BYTES: u64 = 64;
+
+/// One run, as it goes.
+struct Run<'r, 'a> {
+    job: &'r mut Job<'a>,
+    report: RunReport,
+    digest: RangeDigest,
+}
+
+impl<'r, 'a> Run<'r, 'a> {
+    fn new(job: &'r mut Job<'a>) -> Self {
+        let report = RunReport {
+            migration: job.id().to_owned(),
+            outcome: Outcome::Failed,
+            reason: None,
+            attached: false,
+            phase: Phase::Filling.to_string(),
+            rows_total: 0,
+            rows_written: 0,
+            rows_user_written: 0,
+            rows_unchanged: 0,
+            rows_skipped: 0,
+            dirty_rows: 0,
+            change_records_written: 0,
+            wire_bytes: 0,
+            batches: 0,
+            wal_bytes_max: 0,
+            delta_bytes: 0,
+            throttled_seconds: 0.0,
+            seconds: 0.0,
+            rows_per_second: 0.0,
+            digest: None,
+            changes: Vec::new(),
+        };
+        Self { job, report, digest: RangeDigest::default() }
+    }
+
+    fn run(mut self) -> Result<RunReport, RunError> {
+        self.check_phase()?;
+        let mut prepared = Vec::new();
+        let mut stopped = None;
+        for index in 0..self.job.resolved.len() {
+            match self.change(index)? {
+                (ready, None) => prepared.push(ready),
+                (ready, stop) => {
+                    prepared.push(ready);
+                    stopped = stop;
+                    break;
+                }
+            }
+        }
+        if stopped.is_none() {
+            self.open(&mut prepared)?;
+            if self.job.options.follow {
+                stopped = Some(self.follow(&mut prepared)?);
+            } else if self.job.options.close {
+                stopped = close::close_open(self.job, &mut prepared)?;
+            }
+        }
+        self.finish(&prepared, stopped)
+    }
+
+    fn check_phase(&self) -> Result<(), RunError> {
+        let id = self.job.id();
+        let phase = MigrationRow::read(self.job.session.conn(), id)?.map(|row| row.phase);
+        match phase {
+            Some(Phase::RollingBack | Phase::RolledBack) => Err(RunError::refused(
+                id,
+                "it was rolled back here",
+                format!("`dotfill forget {id}` forgets that, and `run` begins anew"),
+            )),
+            Some(Phase::Closed) => Err(RunError::refused(
+                id,
+                "it is closed here: its proof is recorded, and rows are no longer followed",
+                format!(
+                    "`dotfill status {id}` shows the proof; `dotfill forget {id}` and `run` derive \
+                     again"
+                ),
+            )),
+            Some(Phase::Filling | Phase::Open | Phase::Failed) | None => Ok(()),
+        }
+    }
+
+    /// One change from where it stands to its proof.
+    fn change(&mut self, index: usize) -> Result<(Prepared, Option<Stop>), RunError> {
+        let began = Instant::now();
+        let resolved = self.job.resolved[index].clone();
+        let id = self.job.id().to_owned();
+        let mut ready = self.prepare(resolved, &id, index)?;
+        let mut report = ChangeReport {
+            table: ready.target.table.name.clone(),
+            column: ready.target.column.clone(),
+            delivery: ready.target.delivery.to_string(),
+            evaluated_by: "nobody".to_owned(),
+            column_added: ready.change.column_added,
+            prepare_ms: began.elapsed().as_secs_f64() * 1000.0,
+            ..ChangeReport::default()
+        };
+        let before = ready.change.counters;
+        let result = self.fill_and_prove(index, &mut ready, &mut report);
+        let after = ready.change.counters;
+        self.report.rows_written += after.rows_written - before.rows_written;
+        self.report.rows_skipped += after.rows_skipped.saturating_sub(before.rows_skipped);
+        self.report.change_records_written +=
+            after.change_records_written - before.change_records_written;
+        self.report.rows_total += ready.change.rows_total;
+        self.report.changes.push(report);
+        Ok((ready, result?))
+    }
+
+    fn prepare(
+        &mut self,
+        resolved: crate::plan::Resolved,
+        id: &str,
+        index: usize,
+    ) -> Result<Prepared, RunError> {
+        for _ in 0..10 {
+            match prepare(&mut self.job.session, resolved.clone(), id, index) {
+                Err(WriteError::SchemaChanged) => self.job.session.accept_schema()?,
+                other => return Ok(other?),
+            }
+        }
+        Err(WriteError::SchemaChanged.into())
+    }
+
+    fn fill_and_prove(
+        &mut self,
+        index: usize,
+        ready: &mut Prepared,
+        report: &mut ChangeReport,
+    ) -> Result<Option<Stop>, RunError> {
+        let Prepared { target, change } = ready;
+        if let Some(stop) = seed::seed(self.job, target, change)? {
+            return Ok(Some(stop));
+        }
+        let mut findings = None;
+        if !change.filled {
+            match fill(self.job, index, target, change, report)? {
+                Filled::Stopped(stop) => {
+                    self.save(change)?;
+                    return Ok(Some(stop));
+                }
+                Filled::Done(found) => findings = found,
+            }
+            change.filled = true;
+            self.save(change)?;
+        }
+        if target.delivery.writes_cells() {
+            if let Err(stop) = drain::drain_all(self.job, target, change)? {
+                return Ok(Some(stop));
+            }
+        }
+        let findings = match findings {
+            Some(findings) => findings,
+            None => prove_table(self.job, target)?,
+        };
+        let proof = mend(self.job, target, change, findings)?;
+        self.record_proof(target, change, &proof, report)?;
+        Ok(None)
+    }
+
+    fn save(&mut self, change: &ChangeRow) -> Result<(), RunError> {
+        for _ in 0..10 {
+            match self.job.session.transact(|conn| Ok(change.save(conn)?)) {
+                Err(WriteError::SchemaChanged) => self.job.session.accept_schema()?,
+                other => return Ok(other.map(|_| ())?),
+            }
+        }
+        Err(WriteError::SchemaChanged.into())
+    }
+
+    fn record_proof(
+        &mut self,
+        target: &Target,
+        change: &mut ChangeRow,
+        proof: &RangeProof,
+        report: &mut ChangeReport,
+    ) -> Result<(), RunError> {
+        report.rows_proven = proof.digest.rows;
+        report.digest = Some(proof.digest.to_hex());
+        self.digest += proof.digest;
+        change.rows_total = proof.digest.rows;
+        change.phase = Phase::Open;
+        self.save(change)?;
+        let conn = self.job.session.conn();
+        if target.delivery.writes_cells() {
+            let sql = format!("SELECT count(*) FROM {}", target.user_table());
+            let users: i64 =
+                conn.query_row(&sql, [], |row| row.get(0)).doing("count users' cells")?;
+            self.report.rows_user_written += users.unsigned_abs();
+            self.report.dirty_rows += dirty_rows(conn, target.n)?;
+        }
+        Ok(())
+    }
+
+    /// Every change is proven: the migration is open from now on.
+    fn open(&mut self, prepared: &mut [Prepared]) -> Result<(), RunError> {
+        let id = self.job.id().to_owned();
+        let proof = Proof {
+            rows: self.digest.rows,
+            rows_skipped: prepared.iter().map(|p| p.change.counters.rows_skipped).sum(),
+            rows_user: self.report.rows_user_written,
+            rows_pending: self.report.dirty_rows,
+            digest: self.digest.to_hex(),
+            sqlite_version: rusqlite::version().to_owned(),
+        };
+        let text = serde_json::to_string(&proof).unwrap_or_default();
+        self.job.session.transact(|conn| {
+            MigrationRow::set_phase(conn, &id, Phase::Open, Some(&text))?;
+            Ok(state::event(conn, &id, "proven", &text)?)
+        })?;
+        self.report.digest = Some(proof.digest);
+        Ok(())
+    }
+
+    /// Drains until told to stop.
+    fn follow(&mut self, prepared: &mut [Prepared]) -> Result<Stop, RunError> {
+        self.job.monitor.note("proven and open; following until stopped");
+        self.job.pace.stage(Stage::Following, 0, 0);
+        loop {
+            let mut notes = 0;
+            for Prepared { target, change } in prepared.iter_mut() {
+                if !target.delivery.writes_cells() {
+                    continue;
+                }
+                match drain::drain_batch(self.job, target, change)? {
+                    Err(stop) => return Ok(stop),
+                    Ok(drained) => {
+                        notes += drained.notes;
+                        self.report.rows_written += drained.counters.rows_written;
+                        self.report.change_records_written +=
+                            drained.counters.change_records_written;
+                    }
+                }
+            }
+            if notes == 0 && self.job.pace.idle(&mut self.job.session, FOLLOW_IDLE)? {
+                return Ok(Stop::Interrupted);
+            }
+        }
+    }
+
+    fn finish(mut self, prepared: &[Prepared], stop: Option<Stop>) -> Result<RunReport, RunError> {
+        let conn = self.job.session.conn();
+        self.report.phase = MigrationRow::read(conn, self.job.id())?
+            .map_or_else(String::new, |row| row.phase.to_string());
+        self.report.outcome = match &stop {
+            None => Outcome::Complete,
+            Some(Stop::Budget(_)) => Outcome::Budget,
+            Some(_) => Outcome::Interrupted,
+        };
+        self.report.reason = stop.as_ref().map(Stop::reason);
+        let done = self.report.rows_written + self.report.rows_user_written + self.report.rows_skipped;
+        self.report.rows_unchanged = match stop {
+            None => self.report.rows_total.saturating_sub(done),
+            Some(_) => 0,
+        };
+        self.report.batches = self.job.pace.batches();
+        self.report.throttled_seconds = self.job.pace.paused().as_secs_f64();
+        if self.report.change_records_written > 0 {
+            self.report.wire_bytes = self.wire_bytes(prepared)?;
+        }
+        Ok(self.report)
+    }
+
+    /// The bytes of the records that this migration's publisher has published from here.
+    fn wire_bytes(&self, prepared: &[Prepared]) -> Result<u64, RunError> {
+        let conn = self.job.session.conn();
+        let publishers = Publisher::ordinals(conn, self.job.id())?;
+        let mut bytes = 0;
+        for Prepared { target, .. } in prepared {
+            bytes += crate::plan::published_bytes(conn, target, &publishers)?;
+        }
+        Ok(bytes)
+    }
+}
