@@ -7,6 +7,7 @@ mod contestant;
 mod failed;
 mod fixture;
 mod interference;
+mod load;
 mod machine;
 mod options;
 mod record;
@@ -27,6 +28,8 @@ use clap::Parser;
 use contestant::{COSTLY, Contestant, EXPENSIVE, PLAIN, REPLICATED};
 use failed::{Failed, Outcome};
 use fixture::Layout;
+use interference::{Felt, SCENES, interfere};
+use load::Moment;
 use options::{Child, Cli, Options, Part};
 use results::{Results, Turns};
 
@@ -68,32 +71,42 @@ fn measure(options: &Options) -> Outcome<Results> {
     let machine = machine::machine()?;
     let mut turns = Vec::new();
     if options.wants(Part::Plain) {
-        turns.push(take_turns("Plain table".into(), &PLAIN, options));
+        turns.push(take_turns("Plain table", &PLAIN, options)?);
     }
     if options.wants(Part::Crsqlite) {
-        turns.push(take_turns("cr-sqlite table".into(), &REPLICATED, options));
+        turns.push(take_turns("cr-sqlite table", &REPLICATED, options)?);
     }
     if options.wants(Part::Expensive) {
-        turns.push(take_turns(expensive_title(options)?, &COSTLY, options));
+        turns.push(take_turns(&expensive_title(options)?, &COSTLY, options)?);
     }
-    let play = |scene: &interference::Scene| interference::interfere(*scene, options);
-    let foreground = options
-        .wants(Part::Foreground)
-        .then(|| interference::SCENES.iter().map(play).collect());
+    let began = Moment::now()?;
+    let foreground = options.wants(Part::Foreground).then(|| play_all(options));
     Ok(Results {
         machine,
         rows: options.rows,
         repeat: options.repeat,
         turns,
         foreground,
+        foreground_others: began.others_since()?,
     })
 }
 
-fn take_turns(title: String, contestants: &[Contestant], options: &Options) -> Turns {
-    Turns {
-        title,
-        standings: rounds::rounds(contestants, options),
-    }
+fn take_turns(title: &str, contestants: &[Contestant], options: &Options) -> Outcome<Turns> {
+    let began = Moment::now()?;
+    let standings = rounds::rounds(contestants, options);
+    let others = began.others_since()?;
+    Ok(Turns {
+        title: title.into(),
+        standings,
+        others,
+    })
+}
+
+fn play_all(options: &Options) -> Vec<Felt> {
+    SCENES
+        .iter()
+        .map(|scene| interfere(*scene, options))
+        .collect()
 }
 
 fn expensive_title(options: &Options) -> Outcome<String> {

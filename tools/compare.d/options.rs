@@ -6,7 +6,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Compares dotfill with the other ways to give a column a value, on the same data.
 #[derive(Parser, Debug)]
-#[command(name = "tools/compare", args_conflicts_with_subcommands = true)]
+#[command(
+    name = "tools/compare",
+    args_conflicts_with_subcommands = true,
+    args_override_self = true
+)]
 pub struct Cli {
     #[command(flatten)]
     pub options: Options,

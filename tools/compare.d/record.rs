@@ -17,13 +17,14 @@ pub fn record(results: &Results, targets: &[Target]) -> Value {
         "parts": results.turns.iter().map(turns).collect::<Vec<_>>(),
         "foreground": results.foreground.iter().flatten()
             .map(|it| felt(it, results.rows)).collect::<Vec<_>>(),
+        "foreground_others": results.foreground_others,
         "targets": targets,
     })
 }
 
 fn turns(turns: &Turns) -> Value {
     let standings: Vec<_> = turns.standings.iter().map(standing).collect();
-    json!({ "title": turns.title, "contestants": standings })
+    json!({ "title": turns.title, "others": turns.others, "contestants": standings })
 }
 
 fn standing(standing: &Standing) -> Value {

@@ -16,19 +16,22 @@ pub fn print(results: &Results, targets: &[Target]) {
         machine.date, machine.cpu, machine.cores, machine.sqlite, results.rows, results.repeat
     );
     for turns in &results.turns {
-        println!(
-            "\n{}\n\n{}",
-            turns.title,
-            turns_table(turns, results.rows).render()
-        );
+        heading(&turns.title, turns.others);
+        print!("{}", turns_table(turns, results.rows).render());
     }
     if let Some(felt) = &results.foreground {
-        println!(
-            "\nForeground: one-row transactions, 100/s, from another process, while the job runs\n"
+        heading(
+            "One-row transactions of another process, 100/s",
+            results.foreground_others,
         );
         print!("{}", felt_table(felt, results.rows).render());
     }
     print!("\nTargets\n\n{}", target_table(targets).render());
+}
+
+fn heading(title: &str, others: f64) {
+    let percent = 100.0 * others;
+    println!("\n{title} (others kept {percent:.0} % of the machine busy)\n");
 }
 
 fn turns_table(turns: &Turns, rows: u64) -> Table {

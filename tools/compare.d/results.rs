@@ -17,6 +17,8 @@ pub struct Results {
     pub turns: Vec<Turns>,
     /// What other writers felt.
     pub foreground: Option<Vec<Felt>>,
+    /// The share of the machine that others kept busy during the foreground part.
+    pub foreground_others: f64,
 }
 
 /// A part in which contestants take turns.
@@ -26,6 +28,8 @@ pub struct Turns {
     pub title: String,
     /// Its contestants; the first is the base line.
     pub standings: Vec<Standing>,
+    /// The share of the machine that others kept busy meanwhile.
+    pub others: f64,
 }
 
 impl Results {
