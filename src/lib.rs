@@ -7,3 +7,4 @@ pub mod split;
 pub mod transform;
 pub mod plan;
 pub mod monitor;
+pub mod throttle;
