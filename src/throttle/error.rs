@@ -1,4 +1,5 @@
-//! What can be wrong with tuning flags and limits files. Owns the messages; the checks are elsewhere.
+//! What can be wrong with tuning flags, windows and limits files. Owns the messages; the checks are
+//! elsewhere.
 
 use std::io;
 use std::path::PathBuf;

@@ -70,8 +70,9 @@ impl Throttles {
     pub fn batch_rows_max(&self, work: &Work) -> u64 {
         let row_bytes = work.bytes.checked_div(work.rows).unwrap_or(0).max(1);
         let rows = self.rows.as_ref().map_or(u64::MAX, Rate::burst);
-        let bytes = self.bytes.as_ref().map_or(u64::MAX, Rate::burst);
-        rows.min(bytes / row_bytes).max(1)
+        let weighed = |rate: &Rate| rate.burst() / row_bytes;
+        let heavy = self.bytes.as_ref().map_or(u64::MAX, weighed);
+        rows.min(heavy).max(1)
     }
 }
 
