@@ -1,14 +1,19 @@
 //! Backfills tables of CRDT-replicated `SQLite` databases without melting the cluster.
-pub mod migration;
+//!
+//! The pipeline, top to bottom: `migration` -> `plan` -> `split` -> `scan` -> `transform` -> `write`
+//! -> `verify`, joined by `engine`.
+
 pub mod db;
+pub mod engine;
 pub mod layout;
-pub mod state;
-pub mod split;
-pub mod transform;
-pub mod plan;
-pub mod monitor;
 pub mod lease;
+pub mod migration;
+pub mod monitor;
+pub mod plan;
 pub mod scan;
+pub mod split;
+pub mod state;
+pub mod throttle;
+pub mod transform;
 pub mod verify;
 pub mod write;
-pub mod engine;

@@ -1,0 +1,105 @@
+//! How fast a job may go: limits, signals to pause, and politeness towards other writers.
+//!
+//! Owns the [`Tuning`] of a job, the file that changes it while the job runs ([`LimitsFile`]),
+//! one file per signal, and [`Politeness`], which sizes batches. Touches no database: a query is
+//! answered by the caller, and time is passed in.
+//!
+//! # Invariants
+//! A pause always carries its reason, and a signal that cannot be read pauses. Nothing here ends a
+//! job but [`Verdict::Stop`], which leaves it resumable.
+
+use std::fmt;
+use std::time::Duration;
+
+pub mod clock;
+pub mod error;
+mod limits;
+mod limits_parse;
+mod pause_file;
+mod pause_when;
+pub mod politeness;
+mod rate;
+#[cfg(test)]
+mod tests;
+mod throttles;
+mod tuning;
+mod window;
+
+pub use clock::{Clock, Moment, SimulatedClock, SystemClock};
+pub use error::{TuningError, WindowError};
+pub use limits::LimitsFile;
+pub use pause_file::PauseFile;
+pub use pause_when::{PauseWhen, Reading};
+pub use politeness::{Company, Politeness};
+pub use rate::Rate;
+pub use throttles::Throttles;
+pub use tuning::{RECORDS_PER_TRANSACTION_MAX, Tuning, WAL_BYTES_MIN};
+pub use window::Window;
+
+/// What the job has done so far: the totals of this process, which never fall.
+///
+/// Build it with `..Work::default()`, so that a new total changes no caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Rows written.
+    pub rows: u64,
+    /// Bytes written, as the bill counts them.
+    pub bytes: u64,
+    /// The size of the write-ahead log now; the only number here that may fall. The writer
+    /// truncates the log itself, so no signal reads it.
+    pub wal_bytes: u64,
+}
+
+/// What to do before the next batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Write the next batch.
+    Go,
+    /// Wait, show the reason and ask again; nothing is lost.
+    Pause(Pause),
+    /// End the job, resumable (exit code 4), and say why.
+    Stop(String),
+}
+
+/// Why a job pauses. Shown as `<signal> <seen> >= <limit>`, or `<signal> <seen>` where the signal
+/// has no limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// The flag that asked for the pause, without its dashes.
+    pub signal: String,
+    /// What was seen.
+    pub seen: String,
+    /// The limit that was passed; empty where there is none.
+    pub limit: String,
+    /// When to ask again at the latest; asking earlier is always right.
+    pub wait: Duration,
+}
+
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.signal, self.seen)?;
+        if self.limit.is_empty() {
+            return Ok(());
+        }
+        write!(f, " >= {}", self.limit)
+    }
+}
+
+/// One signal that may hold the job back. Asked once before each batch, and during a pause.
+pub trait Throttle {
+    /// Whether the job may go on, given the time and the totals so far.
+    ///
+    /// Called with times and totals that never fall. Never blocks for longer than a look at a
+    /// file takes.
+    fn check(&mut self, now: Moment, work: &Work) -> Verdict;
+}
+
+/// A signal that is not set holds nothing back.
+impl<T: Throttle> Throttle for Option<T> {
+    fn check(&mut self, now: Moment, work: &Work) -> Verdict {
+        match self {
+            Some(signal) => signal.check(now, work),
+            None => Verdict::Go,
+        }
+    }
+}
