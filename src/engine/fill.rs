@@ -69,7 +69,7 @@ fn start(job: &Job<'_>, target: &Target, change: &ChangeRow) -> Option<Position>
 
 /// Measures the expression and decides who evaluates it.
 fn choose(job: &Job<'_>, target: &Target, report: &mut ChangeReport) -> Result<Mode, DbError> {
-    let cost = expression_cost(job.session.conn(), target)?;
+    let cost = expression_cost(job.session.conn(), target, None)?;
     let ns = u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX);
     report.expression_ns_per_row = Some(ns);
     let ranged = target.delivery == Delivery::Native || job.threads() < 2;

@@ -292,7 +292,7 @@ fn read_signal(conn: &Connection, sql: &str) -> Result<Option<Reading>, DbError>
             std::str::from_utf8(bytes).ok().and_then(|s| s.parse::<f64>().ok()).is_some_and(|n| n != 0.0)
         }
     };
-    Ok(Some(Reading { text: db::Datum::from(value).to_string(), truth }))
+    Ok(Some(Reading { value: db::Datum::from(value).to_string(), truth }))
 }
 
 /// Rows per second over about the last two seconds.

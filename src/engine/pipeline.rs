@@ -198,9 +198,9 @@ fn split(
             let _reading = shared.gate.read();
             splitter.next()?
         };
-        match range {
-            Some(range) if ranges.send((number, range)).is_ok() => {}
-            _ => return Ok(()),
+        let Some(range) = range else { break };
+        if ranges.send((number, range)).is_err() {
+            break;
         }
     }
     Ok(())

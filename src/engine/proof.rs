@@ -80,9 +80,9 @@ fn split_all(
             let _reading = gate.read();
             splitter.next()?
         };
-        match range {
-            Some(range) if tasks.send((range, None)).is_ok() => {}
-            _ => return Ok(()),
+        let Some(range) = range else { return Ok(()) };
+        if tasks.send((range, None)).is_err() {
+            return Ok(());
         }
     }
 }

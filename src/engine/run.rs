@@ -13,6 +13,7 @@ use crate::layout::Target;
 use crate::layout::crsqlite::Publisher;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
+use crate::plan::record_bytes;
 use crate::state::{self, ChangeRow, Counters, MigrationRow, Phase};
 use crate::throttle::SystemClock;
 use crate::verify::{Proof, RangeDigest, RangeProof};
@@ -358,7 +359,9 @@ impl<'r, 'a> Run<'r, 'a> {
         let publishers = Publisher::ordinals(conn, self.job.id())?;
         let mut bytes = 0;
         for Prepared { target, .. } in prepared {
-            bytes += crate::plan::published_bytes(conn, target, &publishers)?;
+            for ordinal in &publishers {
+                bytes += record_bytes(conn, target, *ordinal, 0)?.bytes;
+            }
         }
         Ok(bytes)
     }

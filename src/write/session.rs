@@ -66,7 +66,7 @@ pub fn connect(path: &Path, extension: Option<&Path>) -> Result<Connection, DbEr
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the hook's signature")]
-fn count_pages(_: &Wal<'_>, pages: std::ffi::c_int) -> rusqlite::Result<()> {
+fn count_pages(_: &mut Wal, pages: std::ffi::c_int) -> rusqlite::Result<()> {
     WAL_PAGES.set(u64::try_from(pages).unwrap_or(0));
     Ok(())
 }
