@@ -141,7 +141,9 @@ pub(super) fn mend(
         for range in std::mem::take(&mut findings.missed) {
             note(&mut job.session, target, &range)?;
         }
-        super::drain::drain_all(job, target, change)?;
+        if super::drain::drain_all(job, target, change)?.is_err() {
+            break;
+        }
         findings = prove_table(job, target)?;
     }
     if findings.missed.is_empty() {

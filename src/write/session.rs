@@ -61,7 +61,7 @@ pub fn connect(path: &Path, extension: Option<&Path>) -> Result<Connection, DbEr
         None => crsqlite::register(&conn)?,
     }
     conn.execute_batch("PRAGMA wal_autocheckpoint = 0;").doing("configure the connection")?;
-    conn.wal_hook(Some(count_pages));
+    conn.wal_hook(Some(count_pages)).doing("watch the WAL")?;
     Ok(conn)
 }
 
