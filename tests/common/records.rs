@@ -1,0 +1,102 @@
+//! What a replica would ship: its change records and its vector of versions per site.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::Value;
+
+use super::Replica;
+
+/// One row of `crsql_changes`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangeRecord {
+    pub table: String,
+    pub pk: Vec<u8>,
+    pub column: String,
+    pub value: Value,
+    pub col_version: i64,
+    pub db_version: i64,
+    pub site_id: Vec<u8>,
+    pub causal_length: i64,
+    pub seq: i64,
+    pub ts: String,
+}
+
+/// All change records of a replica and its versions, at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Records {
+    pub changes: Vec<ChangeRecord>,
+    pub versions: BTreeMap<Vec<u8>, i64>,
+}
+
+impl Records {
+    pub fn of(replica: &Replica) -> Self {
+        Self {
+            changes: changes(replica),
+            versions: versions(replica),
+        }
+    }
+
+    /// The records of one column.
+    pub fn of_column<'a>(&'a self, column: &'a str) -> impl Iterator<Item = &'a ChangeRecord> {
+        self.changes
+            .iter()
+            .filter(move |change| change.column == column)
+    }
+
+    /// Panics if `replica` has a record that is not in `self`, or another version of any site.
+    /// Records that are gone are no news for any peer, and allowed.
+    pub fn assert_none_created(&self, replica: &Replica) {
+        let now = Self::of(replica);
+        let created: Vec<_> = now
+            .changes
+            .iter()
+            .filter(|change| !self.changes.contains(change))
+            .collect();
+        assert!(
+            created.is_empty(),
+            "change records were created: {created:#?}"
+        );
+        assert_eq!(now.versions, self.versions, "a site's db_version moved");
+    }
+}
+
+fn changes(replica: &Replica) -> Vec<ChangeRecord> {
+    let mut statement = replica
+        .prepare(
+            "SELECT \"table\", pk, cid, val, col_version, db_version, site_id, cl, seq, ts
+             FROM crsql_changes ORDER BY site_id, db_version, seq",
+        )
+        .unwrap();
+    let record = |row: &rusqlite::Row<'_>| {
+        Ok(ChangeRecord {
+            table: row.get(0)?,
+            pk: row.get(1)?,
+            column: row.get(2)?,
+            value: row.get(3)?,
+            col_version: row.get(4)?,
+            db_version: row.get(5)?,
+            site_id: row.get(6)?,
+            causal_length: row.get(7)?,
+            seq: row.get(8)?,
+            ts: row.get(9)?,
+        })
+    };
+    statement
+        .query_map([], record)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
+}
+
+/// What the replica has seen of every site, itself included.
+pub fn versions(replica: &Replica) -> BTreeMap<Vec<u8>, i64> {
+    let mut statement = replica
+        .prepare("SELECT site_id, db_version FROM crsql_db_versions")
+        .unwrap();
+    let version = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    statement
+        .query_map([], version)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
+}
