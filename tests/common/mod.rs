@@ -12,7 +12,7 @@ mod records;
 mod replica;
 mod shell;
 
-pub use command::{Output, Running, dotfill, follow, migration_file};
+pub use command::{Output, dotfill, follow, migration_file};
 pub use eventually::eventually;
 pub use extension::extension;
 pub use merge::{apply, merge, merge_both_ways};

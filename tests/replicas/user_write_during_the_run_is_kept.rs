@@ -40,9 +40,10 @@ fn from_another_connection() {
 /// Runs on `a` while a user writes targets and sources there; the machines whose owner they set.
 fn run_under_writes(pair: &Pair) -> BTreeSet<i64> {
     let done = AtomicBool::new(false);
+    let path = pair.a.path();
     thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            let client = pair.a.connect();
+            let client = Client::open(path);
             (0..ROWS)
                 .take_while(|turn| *turn < WRITES_MIN || !done.load(Ordering::Relaxed))
                 .filter_map(|turn| write(&client, turn))
