@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::types::Value;
 
-use super::Replica;
+use super::{Client, Replica};
 
 /// One row of `crsql_changes`.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,8 +60,8 @@ impl Records {
     }
 }
 
-fn changes(replica: &Replica) -> Vec<ChangeRecord> {
-    let mut statement = replica
+fn changes(client: &Client) -> Vec<ChangeRecord> {
+    let mut statement = client
         .prepare(
             "SELECT \"table\", pk, cid, val, col_version, db_version, site_id, cl, seq, ts
              FROM crsql_changes ORDER BY site_id, db_version, seq",
@@ -89,8 +89,8 @@ fn changes(replica: &Replica) -> Vec<ChangeRecord> {
 }
 
 /// What the replica has seen of every site, itself included.
-pub fn versions(replica: &Replica) -> BTreeMap<Vec<u8>, i64> {
-    let mut statement = replica
+pub fn versions(client: &Client) -> BTreeMap<Vec<u8>, i64> {
+    let mut statement = client
         .prepare("SELECT site_id, db_version FROM crsql_db_versions")
         .unwrap();
     let version = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
