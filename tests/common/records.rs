@@ -29,10 +29,16 @@ pub struct Records {
 }
 
 impl Records {
+    /// What the replica has now.
+    ///
+    /// Read by a connection of their own: one that has read `crsql_changes` and committed nothing
+    /// since keeps cr-sqlite's idea of the columns over someone else's ALTER (see
+    /// `live_connections_learn_the_column`).
     pub fn of(replica: &Replica) -> Self {
+        let reader = replica.connect();
         Self {
-            changes: changes(replica),
-            versions: versions(replica),
+            changes: changes(&reader),
+            versions: versions(&reader),
         }
     }
 
