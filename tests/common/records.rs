@@ -21,6 +21,20 @@ pub struct ChangeRecord {
     pub ts: String,
 }
 
+impl ChangeRecord {
+    /// The record under what identifies it, so that many can be compared.
+    fn place(&self) -> ((&[u8], i64, i64, &[u8], &str), &Self) {
+        let place = (
+            &*self.site_id,
+            self.db_version,
+            self.seq,
+            &*self.pk,
+            &*self.column,
+        );
+        (place, self)
+    }
+}
+
 /// All change records of a replica and its versions, at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Records {
@@ -53,10 +67,9 @@ impl Records {
     /// Records that are gone are no news for any peer, and allowed.
     pub fn assert_none_created(&self, replica: &Replica) {
         let now = Self::of(replica);
-        let created: Vec<_> = now
-            .changes
-            .iter()
-            .filter(|change| !self.changes.contains(change))
+        let known: BTreeMap<_, _> = self.changes.iter().map(ChangeRecord::place).collect();
+        let created: Vec<_> = (now.changes.iter().map(ChangeRecord::place))
+            .filter(|(place, change)| known.get(place) != Some(change))
             .collect();
         assert!(
             created.is_empty(),

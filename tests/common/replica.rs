@@ -243,7 +243,7 @@ impl Replica {
         )
     }
 
-    /// Panics unless SQLite finds the file sound.
+    /// Panics unless `SQLite` finds the file sound.
     pub fn assert_sound(&self) {
         let verdict: String = self.value("PRAGMA integrity_check", []);
         assert_eq!(verdict, "ok");
