@@ -1,0 +1,22 @@
+//! What the integration tests share: replicas with the real cr-sqlite, merging, and the binary.
+//!
+//! It owns no test and knows nothing of dotfill's insides: everything goes through the command
+//! line and through the database file.
+
+mod command;
+mod eventually;
+mod extension;
+mod merge;
+mod plain;
+mod records;
+mod replica;
+mod shell;
+
+pub use command::{Output, dotfill, follow, migration_file};
+pub use eventually::eventually;
+pub use extension::extension;
+pub use merge::{apply, merge, merge_both_ways};
+pub use plain::{PlainDb, plain_db};
+pub use records::{ChangeRecord, Records};
+pub use replica::{Client, Replica};
+pub use shell::sqlite_shell;

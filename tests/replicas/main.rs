@@ -1,0 +1,32 @@
+//! Scenarios on real cr-sqlite replicas, one behaviour per file.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod scenario;
+
+mod a_row_noted_twice_harms_no_write;
+mod another_cr_sqlite_version_is_refused;
+mod change_of_a_primary_key_ends_equal;
+mod close_drains_and_stops_following;
+mod corrosion_is_respected;
+mod delete_and_reinsert_is_filled_again;
+mod expression_error_harms_no_write;
+mod follow_drains_until_it_is_interrupted;
+mod forget_leaves_no_trace_but_the_column;
+mod full_alter_after_the_run_is_reported;
+mod insert_by_a_client_that_does_not_know_the_column_is_filled;
+mod insert_or_replace_and_upsert_end_equal;
+mod live_connections_learn_the_column;
+mod merge_equal_values_changes_nothing;
+mod native_records_equal_the_extensions_own;
+mod null_set_by_a_user_stays_null;
+mod older_sqlite_reads_and_writes;
+mod recursive_triggers_harm_no_write;
+mod rollback_takes_back_only_what_is_ours;
+mod source_and_target_set_in_one_update;
+mod unique_target_harms_no_write;
+mod user_write_after_the_run_wins;
+mod user_write_before_the_run_is_kept;
+mod user_write_during_the_run_is_kept;
+mod user_write_wins_over_native;
