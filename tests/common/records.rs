@@ -21,17 +21,19 @@ pub struct ChangeRecord {
     pub ts: String,
 }
 
+/// What identifies a record: site, version, sequence, key, column.
+type Place<'a> = (&'a [u8], i64, i64, &'a [u8], &'a str);
+
 impl ChangeRecord {
-    /// The record under what identifies it, so that many can be compared.
-    fn place(&self) -> ((&[u8], i64, i64, &[u8], &str), &Self) {
-        let place = (
-            &*self.site_id,
-            self.db_version,
-            self.seq,
-            &*self.pk,
-            &*self.column,
-        );
-        (place, self)
+    /// The record under its place, so that many can be compared.
+    fn place(&self) -> (Place<'_>, &Self) {
+        let Self {
+            site_id,
+            pk,
+            column,
+            ..
+        } = self;
+        ((site_id, self.db_version, self.seq, pk, column), self)
     }
 }
 
