@@ -53,7 +53,11 @@ pub fn close(
     let (stop, rows_proven) = result?;
     Ok(CloseReport {
         migration: migration.id.to_string(),
-        outcome: if stop.is_some() { Outcome::Interrupted } else { Outcome::Complete },
+        outcome: if stop.is_some() {
+            Outcome::Interrupted
+        } else {
+            Outcome::Complete
+        },
         reason: stop.as_ref().map(Stop::reason),
         rows_proven,
         seconds: job.started.elapsed().as_secs_f64(),
@@ -73,7 +77,13 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
                 "`dotfill run` fills and proves it first",
             ));
         }
-        None => return Err(RunError::refused(&id, "it is not known here", "`dotfill run` it first")),
+        None => {
+            return Err(RunError::refused(
+                &id,
+                "it is not known here",
+                "`dotfill run` it first",
+            ));
+        }
     }
     let mut prepared = Vec::new();
     for (index, resolved) in job.resolved.clone().into_iter().enumerate() {
@@ -138,7 +148,8 @@ fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Prepared]) -> Result<bool, R
                     return Ok(None);
                 }
                 change.counters += drainer.drain_in(conn, LAST_NOTES)?.counters;
-                conn.execute_batch(&note_schema_drop(target.n)).doing("drop our triggers")?;
+                conn.execute_batch(&note_schema_drop(target.n))
+                    .doing("drop our triggers")?;
             }
             change.phase = Phase::Closed;
             change.save(conn)?;
@@ -149,7 +160,9 @@ fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Prepared]) -> Result<bool, R
         Ok(Some(closed))
     })?;
     job.session.accept_schema()?;
-    let Some(closed) = done.value else { return Ok(false) };
+    let Some(closed) = done.value else {
+        return Ok(false);
+    };
     for (prepared, change) in prepared.iter_mut().zip(closed) {
         prepared.change = change;
     }

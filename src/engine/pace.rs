@@ -108,7 +108,12 @@ impl<'a> Pace<'a> {
 
     /// Begins a phase of `total` rows of which `done` are behind us.
     pub(super) fn stage(&mut self, phase: Stage, done: u64, total: u64) {
-        self.progress = Progress { phase, rows_done: done, rows_total: total, ..Progress::default() };
+        self.progress = Progress {
+            phase,
+            rows_done: done,
+            rows_total: total,
+            ..Progress::default()
+        };
         self.rate = RateMeter::new();
         self.show(true);
     }
@@ -146,8 +151,12 @@ impl<'a> Pace<'a> {
         self.progress.paused = None;
         let (foreign, busy) = (false, false);
         let now = self.clock.now().monotonic;
-        self.politeness.observe(now, self.locks.neighbour().is_some(), foreign, busy);
-        let rows = self.politeness.batch_rows().min(self.throttles.batch_rows_max(&self.work));
+        self.politeness
+            .observe(now, self.locks.neighbour().is_some(), foreign, busy);
+        let rows = self
+            .politeness
+            .batch_rows()
+            .min(self.throttles.batch_rows_max(&self.work));
         Ok(Ok(rows.min(self.tuning.batch_rows_max).max(1)))
     }
 
@@ -172,13 +181,17 @@ impl<'a> Pace<'a> {
         self.work.wal_bytes = self.wal.used_bytes();
         let reader = &self.reader;
         let mut query = |sql: &str| read_signal(reader, sql).map_err(|e| e.to_string());
-        Ok(self.throttles.check(self.clock.now(), &self.work, &mut query))
+        Ok(self
+            .throttles
+            .check(self.clock.now(), &self.work, &mut query))
     }
 
     fn retune(&mut self, tuning: Tuning) {
-        self.monitor.note("the limits file has changed: new limits are in force");
+        self.monitor
+            .note("the limits file has changed: new limits are in force");
         self.throttles.retune(&tuning);
-        self.politeness.retune(Duration::from_millis(tuning.hold_ms), tuning.batch_rows_max);
+        self.politeness
+            .retune(Duration::from_millis(tuning.hold_ms), tuning.batch_rows_max);
         self.wal.retune(tuning.wal_bytes_max);
         self.tuning = tuning;
     }
@@ -225,7 +238,8 @@ impl<'a> Pace<'a> {
         }
         let now = self.clock.now().monotonic;
         let neighbour = self.locks.neighbour().is_some();
-        self.politeness.observe(now, neighbour, done.foreign, done.was_busy);
+        self.politeness
+            .observe(now, neighbour, done.foreign, done.was_busy);
         self.politeness.held(rows, done.hold);
         let gap = self.politeness.gap(done.hold);
         if gap > Duration::ZERO {
@@ -245,13 +259,18 @@ impl<'a> Pace<'a> {
             return;
         }
         self.shown = Instant::now();
-        self.progress.rows_per_second =
-            self.rate.update(self.clock.now().monotonic, self.progress.rows_done);
+        self.progress.rows_per_second = self
+            .rate
+            .update(self.clock.now().monotonic, self.progress.rows_done);
         self.monitor.progress(&self.progress);
     }
 
     /// Waits while nothing is to be done, hearing the operator. True where the job is to end.
-    pub(super) fn idle(&mut self, session: &mut Session<'_>, time: Duration) -> Result<bool, RunError> {
+    pub(super) fn idle(
+        &mut self,
+        session: &mut Session<'_>,
+        time: Duration,
+    ) -> Result<bool, RunError> {
         let mut left = time;
         while left > Duration::ZERO {
             let slice = left.min(SLICE);
@@ -282,17 +301,23 @@ fn read_signal(conn: &Connection, sql: &str) -> Result<Option<Reading>, DbError>
     let what = "ask --pause-when";
     let mut statement = conn.prepare_cached(sql).doing(what)?;
     let mut rows = statement.query([]).doing(what)?;
-    let Some(row) = rows.next().doing(what)? else { return Ok(None) };
+    let Some(row) = rows.next().doing(what)? else {
+        return Ok(None);
+    };
     let value = row.get_ref(0).doing(what)?;
     let truth = match value {
         ValueRef::Null => false,
         ValueRef::Integer(i) => i != 0,
         ValueRef::Real(r) => r != 0.0,
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-            std::str::from_utf8(bytes).ok().and_then(|s| s.parse::<f64>().ok()).is_some_and(|n| n != 0.0)
-        }
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => std::str::from_utf8(bytes)
+            .ok()
+            .and_then(|s| s.parse::<f64>().ok())
+            .is_some_and(|n| n != 0.0),
     };
-    Ok(Some(Reading { value: db::Datum::from(value).to_string(), truth }))
+    Ok(Some(Reading {
+        value: db::Datum::from(value).to_string(),
+        truth,
+    }))
 }
 
 /// Rows per second over about the last two seconds.
@@ -303,14 +328,19 @@ struct RateMeter {
 
 impl RateMeter {
     fn new() -> Self {
-        Self { marks: std::collections::VecDeque::with_capacity(32) }
+        Self {
+            marks: std::collections::VecDeque::with_capacity(32),
+        }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     fn update(&mut self, now: Duration, rows: u64) -> f64 {
         self.marks.push_back((now, rows));
         while self.marks.len() > 2
-            && self.marks.front().is_some_and(|(at, _)| now.saturating_sub(*at).as_secs() >= 2)
+            && self
+                .marks
+                .front()
+                .is_some_and(|(at, _)| now.saturating_sub(*at).as_secs() >= 2)
         {
             self.marks.pop_front();
         }

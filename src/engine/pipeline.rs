@@ -86,7 +86,11 @@ impl Drop for Leaving<'_> {
 
 impl Pipeline<'_> {
     /// Runs the fill. Every thread has ended when this returns.
-    pub(super) fn run(&self, job: &mut Job<'_>, change: &mut ChangeRow) -> Result<Filled, RunError> {
+    pub(super) fn run(
+        &self,
+        job: &mut Job<'_>,
+        change: &mut ChangeRow,
+    ) -> Result<Filled, RunError> {
         let (db, gate) = (job.db.clone(), std::sync::Arc::clone(&job.pace.gate));
         let shared = Shared {
             db: &db,
@@ -130,7 +134,14 @@ impl Pipeline<'_> {
                             scope.spawn(move || derive(shared, &ranges, &send))
                         })
                         .collect();
-                    (Inputs::Derived { derived, next: 0, early: BTreeMap::new() }, pool)
+                    (
+                        Inputs::Derived {
+                            derived,
+                            next: 0,
+                            early: BTreeMap::new(),
+                        },
+                        pool,
+                    )
                 }
             };
             let written = Writer::new(self, shared, inputs, proof_send, change).run(job);
@@ -140,8 +151,15 @@ impl Pipeline<'_> {
                 joined(checkpoints.join(), "checkpointing"),
                 joined(counter.join(), "counting rows"),
             ];
-            results.extend(pool.into_iter().map(|reader| joined(reader.join(), "deriving")));
-            results.extend(provers.into_iter().map(|prover| joined(prover.join(), "proving")));
+            results.extend(
+                pool.into_iter()
+                    .map(|reader| joined(reader.join(), "deriving")),
+            );
+            results.extend(
+                provers
+                    .into_iter()
+                    .map(|prover| joined(prover.join(), "proving")),
+            );
             let written = written?;
             results.into_iter().collect::<Result<Vec<()>, _>>()?;
             Ok::<_, RunError>(written)
@@ -179,9 +197,12 @@ fn count_rows(shared: &Shared<'_>) -> Result<(), DbError> {
         return Ok(());
     }
     let sql = format!("SELECT count(*) FROM {}", shared.target.table.sql());
-    let rows: i64 =
-        reader(shared.db)?.query_row(&sql, [], |row| row.get(0)).doing("count the rows")?;
-    shared.rows_total.store(rows.unsigned_abs(), Ordering::Relaxed);
+    let rows: i64 = reader(shared.db)?
+        .query_row(&sql, [], |row| row.get(0))
+        .doing("count the rows")?;
+    shared
+        .rows_total
+        .store(rows.unsigned_abs(), Ordering::Relaxed);
     Ok(())
 }
 
@@ -240,14 +261,22 @@ fn derive(
 /// The writer's input, in the order of the ranges.
 enum Inputs {
     Ranges(Receiver<(u64, Range)>),
-    Derived { derived: Receiver<(u64, Input)>, next: u64, early: BTreeMap<u64, Input> },
+    Derived {
+        derived: Receiver<(u64, Input)>,
+        next: u64,
+        early: BTreeMap<u64, Input>,
+    },
 }
 
 impl Inputs {
     fn next(&mut self) -> Option<Input> {
         match self {
             Self::Ranges(ranges) => ranges.recv().ok().map(|(_, range)| Input::Range(range)),
-            Self::Derived { derived, next, early } => loop {
+            Self::Derived {
+                derived,
+                next,
+                early,
+            } => loop {
                 if let Some(input) = early.remove(next) {
                     *next += 1;
                     return Some(input);
@@ -282,7 +311,16 @@ impl<'w> Writer<'w> {
     ) -> Self {
         let proofs = pipeline.prove.then_some(proofs);
         let drains = VecDeque::new();
-        Self { pipeline, shared, inputs, proofs, unproven: None, change, drains, batches: 0 }
+        Self {
+            pipeline,
+            shared,
+            inputs,
+            proofs,
+            unproven: None,
+            change,
+            drains,
+            batches: 0,
+        }
     }
 
     /// Writes until the input ends. Dropping the writer ends the other stages.
@@ -307,7 +345,9 @@ impl<'w> Writer<'w> {
                 Ok(rows) => rows,
                 Err(stop) => return Ok(Some(stop)),
             };
-            let Some(input) = self.gather(job, &mut waiting, rows) else { return Ok(None) };
+            let Some(input) = self.gather(job, &mut waiting, rows) else {
+                return Ok(None);
+            };
             self.write(job, filler, input, rows)?;
             self.drain(job, filler)?;
             self.limits(job, filler);
@@ -395,7 +435,8 @@ impl<'w> Writer<'w> {
         let rows = range.rows;
         let bytes = done.value.written * self.pipeline.row_bytes();
         job.pace.after_batch(done, rows, bytes);
-        job.pace.total(self.shared.rows_total.load(Ordering::Relaxed));
+        job.pace
+            .total(self.shared.rows_total.load(Ordering::Relaxed));
         job.pace.passed(rows);
         self.batches += 1;
         self.prove(Some(range), digest);
@@ -442,8 +483,9 @@ impl<'w> Writer<'w> {
         // No batch that was read before a drain can still be on its way after all queues have
         // been emptied once.
         let queued = (QUEUE * 8) as u64;
-        while let Some((epoch, _)) =
-            self.drains.pop_front_if(|(_, batch)| *batch + queued < self.batches)
+        while let Some((epoch, _)) = self
+            .drains
+            .pop_front_if(|(_, batch)| *batch + queued < self.batches)
         {
             filler.forget_drained(epoch);
         }
@@ -458,7 +500,9 @@ impl<'w> Writer<'w> {
             #[expect(clippy::cast_precision_loss, reason = "a percentage")]
             let done = 100.0 * counters.rows_passed as f64 / total.max(1) as f64;
             if total > 0 && done >= percent {
-                job.pace.stop(Stop::Stage(format!("--stage {percent} % of the rows are done")));
+                job.pace.stop(Stop::Stage(format!(
+                    "--stage {percent} % of the rows are done"
+                )));
             }
         }
         if let Some(why) = super::run::over_budget(job, counters) {

@@ -152,7 +152,12 @@ pub(super) fn mend(
     Err(RunError::NotProven {
         table: target.table.name.clone(),
         rows: findings.proof.unproven,
-        example: findings.proof.examples.first().map(ToString::to_string).unwrap_or_default(),
+        example: findings
+            .proof
+            .examples
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         rounds: ROUNDS,
     })
 }

@@ -54,7 +54,11 @@ pub fn run(
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 fn finished(mut report: RunReport) -> RunReport {
     let proven: u64 = report.changes.iter().map(|c| c.rows_proven).sum();
-    let rows = if report.rows_written > 0 { report.rows_written } else { proven };
+    let rows = if report.rows_written > 0 {
+        report.rows_written
+    } else {
+        proven
+    };
     report.rows_per_second = rows as f64 / report.seconds.max(1e-9);
     report
 }
@@ -123,7 +127,11 @@ impl<'r, 'a> Run<'r, 'a> {
             digest: None,
             changes: Vec::new(),
         };
-        Self { job, report, digest: RangeDigest::default() }
+        Self {
+            job,
+            report,
+            digest: RangeDigest::default(),
+        }
     }
 
     fn run(mut self) -> Result<RunReport, RunError> {
@@ -276,8 +284,9 @@ impl<'r, 'a> Run<'r, 'a> {
         let conn = self.job.session.conn();
         if target.delivery.writes_cells() {
             let sql = format!("SELECT count(*) FROM {}", target.user_table());
-            let users: i64 =
-                conn.query_row(&sql, [], |row| row.get(0)).doing("count users' cells")?;
+            let users: i64 = conn
+                .query_row(&sql, [], |row| row.get(0))
+                .doing("count users' cells")?;
             self.report.rows_user_written += users.unsigned_abs();
             self.report.dirty_rows += dirty_rows(conn, target.n)?;
         }
@@ -289,7 +298,10 @@ impl<'r, 'a> Run<'r, 'a> {
         let id = self.job.id().to_owned();
         let proof = Proof {
             rows: self.digest.rows,
-            rows_skipped: prepared.iter().map(|p| p.change.counters.rows_skipped).sum(),
+            rows_skipped: prepared
+                .iter()
+                .map(|p| p.change.counters.rows_skipped)
+                .sum(),
             rows_user: self.report.rows_user_written,
             rows_pending: self.report.dirty_rows,
             digest: self.digest.to_hex(),
@@ -306,7 +318,9 @@ impl<'r, 'a> Run<'r, 'a> {
 
     /// Drains until told to stop.
     fn follow(&mut self, prepared: &mut [Prepared]) -> Result<Stop, RunError> {
-        self.job.monitor.note("proven and open; following until stopped");
+        self.job
+            .monitor
+            .note("proven and open; following until stopped");
         self.job.pace.stage(Stage::Following, 0, 0);
         loop {
             let mut notes = 0;
@@ -340,7 +354,8 @@ impl<'r, 'a> Run<'r, 'a> {
             Some(_) => Outcome::Interrupted,
         };
         self.report.reason = stop.as_ref().map(Stop::reason);
-        let done = self.report.rows_written + self.report.rows_user_written + self.report.rows_skipped;
+        let done =
+            self.report.rows_written + self.report.rows_user_written + self.report.rows_skipped;
         self.report.rows_unchanged = match stop {
             None => self.report.rows_total.saturating_sub(done),
             Some(_) => 0,

@@ -29,7 +29,8 @@ pub(super) fn seed(
     }
     let mut done = change.clone();
     done.seeded = true;
-    job.session.transact(|conn| done.save(conn).map_err(WriteError::from))?;
+    job.session
+        .transact(|conn| done.save(conn).map_err(WriteError::from))?;
     *change = done;
     Ok(None)
 }
@@ -39,7 +40,8 @@ fn seed_rows(
     target: &Target,
     seeder: &Seeder<'_>,
 ) -> Result<Option<Stop>, RunError> {
-    job.pace.stage(Stage::Seeding, 0, change_total(job, target)?);
+    job.pace
+        .stage(Stage::Seeding, 0, change_total(job, target)?);
     let conn = reader(&job.db)?;
     let mut splitter = Splitter::new(&conn, &target.table, 2000, None);
     while let Some(range) = splitter.next()? {
@@ -55,7 +57,10 @@ fn seed_rows(
 
 fn change_total(job: &Job<'_>, target: &Target) -> Result<u64, RunError> {
     let changes = ChangeRow::of(job.session.conn(), job.id())?;
-    Ok(changes.iter().find(|c| c.n == target.n).map_or(0, |c| c.rows_total))
+    Ok(changes
+        .iter()
+        .find(|c| c.n == target.n)
+        .map_or(0, |c| c.rows_total))
 }
 
 /// Reads the clock table in slices of key numbers; only slices that hold rows of the column take
@@ -66,7 +71,9 @@ fn seed_clock(
     change: &mut ChangeRow,
 ) -> Result<Option<Stop>, RunError> {
     const SLICE_KEYS: i64 = 4000;
-    let Some(cr) = seeder.by_clock() else { return Ok(None) };
+    let Some(cr) = seeder.by_clock() else {
+        return Ok(None);
+    };
     let conn = reader(&job.db)?;
     let end = seeder.clock_end(&conn, cr)?;
     job.pace.stage(Stage::Seeding, 0, end.unsigned_abs());

@@ -71,7 +71,9 @@ impl Wal {
     /// After a commit: measures, and wakes the checkpointer when there is enough to copy.
     pub(super) fn after_commit(&mut self) {
         let pages = wal_pages();
-        self.peak_bytes = self.peak_bytes.max(std::fs::metadata(&self.path).map_or(0, |m| m.len()));
+        self.peak_bytes = self
+            .peak_bytes
+            .max(std::fs::metadata(&self.path).map_or(0, |m| m.len()));
         if pages < self.seen_pages {
             self.seen_pages = 0;
         }
@@ -106,7 +108,10 @@ impl Wal {
             [] => "a reader".to_owned(),
             pids => format!(
                 "held by process {}",
-                pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                pids.iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ),
         };
         Ok(Some(Pause {

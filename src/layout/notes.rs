@@ -38,7 +38,9 @@ impl NoteKind {
     /// The kind with that number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
-        [Self::Source, Self::Target, Self::Insert, Self::Key].into_iter().find(|k| k.code() == code)
+        [Self::Source, Self::Target, Self::Insert, Self::Key]
+            .into_iter()
+            .find(|k| k.code() == code)
     }
 }
 
@@ -81,7 +83,8 @@ pub fn note_schema(target: &Target) -> String {
 /// The statements that drop the side tables and triggers of a target, whether or not they exist.
 #[must_use]
 pub fn note_schema_drop(n: i64) -> String {
-    let triggers = trigger_names(n).map(|name| format!("DROP TRIGGER IF EXISTS {};\n", ident(&name)));
+    let triggers =
+        trigger_names(n).map(|name| format!("DROP TRIGGER IF EXISTS {};\n", ident(&name)));
     format!(
         "{}DROP TABLE IF EXISTS _dotfill_dirty_{n};\nDROP TABLE IF EXISTS _dotfill_user_{n};\n",
         triggers.concat()
@@ -99,7 +102,12 @@ fn triggers(target: &Target) -> Vec<(String, String, NoteKind)> {
     let [insert, source, written, key] = trigger_names(target.n);
     let is_key = |name: &String| target.table.key.iter().any(|k| &k.name == name);
     let of = |names: Vec<String>| format!("UPDATE OF {}", list(names.iter().map(|n| ident(n))));
-    let sources: Vec<String> = target.sources.iter().filter(|s| !is_key(s)).cloned().collect();
+    let sources: Vec<String> = target
+        .sources
+        .iter()
+        .filter(|s| !is_key(s))
+        .cloned()
+        .collect();
     let keys: Vec<String> = target.table.key.iter().map(|k| k.name.clone()).collect();
     let mut all = vec![
         (insert, "INSERT".to_owned(), NoteKind::Insert),
@@ -114,7 +122,13 @@ fn triggers(target: &Target) -> Vec<(String, String, NoteKind)> {
 
 fn trigger(target: &Target, name: &str, event: &str, kind: NoteKind) -> String {
     let values = |row: &str| {
-        list(target.table.key.iter().map(|key| format!("{row}.{}", ident(&key.name))))
+        list(
+            target
+                .table
+                .key
+                .iter()
+                .map(|key| format!("{row}.{}", ident(&key.name))),
+        )
     };
     let keys = list(KeyMatch::side_columns(target, 'k'));
     let (columns, old) = match kind {

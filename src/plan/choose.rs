@@ -27,18 +27,28 @@ pub(super) struct Choice {
 /// Chooses.
 pub(super) fn choose(question: &Question<'_>) -> Result<Choice, PlanError> {
     let change = question.change;
-    let chosen = |delivery, why: &str| Ok(Choice { delivery, why: why.to_owned() });
+    let chosen = |delivery, why: &str| {
+        Ok(Choice {
+            delivery,
+            why: why.to_owned(),
+        })
+    };
     match change.delivery {
-        Wish::Auto if question.elidable() && change.writable => {
-            chosen(Delivery::Elide, "the value is the column's default: no row is written")
-        }
+        Wish::Auto if question.elidable() && change.writable => chosen(
+            Delivery::Elide,
+            "the value is the column's default: no row is written",
+        ),
         Wish::Auto if !change.writable => {
             question.check_virtual()?;
-            chosen(Delivery::Virtual, "nobody writes the column: it is computed when it is read")
+            chosen(
+                Delivery::Virtual,
+                "nobody writes the column: it is computed when it is read",
+            )
         }
-        Wish::Auto => {
-            chosen(Delivery::Derive, "each replica derives the value from rows that it already has")
-        }
+        Wish::Auto => chosen(
+            Delivery::Derive,
+            "each replica derives the value from rows that it already has",
+        ),
         Wish::Virtual => {
             question.check_virtual()?;
             chosen(Delivery::Virtual, "the file asks for it")
@@ -55,7 +65,9 @@ pub(super) fn choose(question: &Question<'_>) -> Result<Choice, PlanError> {
 
 impl Question<'_> {
     fn elidable(&self) -> bool {
-        let Some(constant) = self.constant else { return false };
+        let Some(constant) = self.constant else {
+            return false;
+        };
         let hidden_by_filter = self.change.filter.is_some() && *constant != Datum::Null;
         if hidden_by_filter || !default_is(Some(&constant.to_string()), constant) {
             return false;
@@ -112,8 +124,14 @@ impl Question<'_> {
 
 /// True where the SQL text of a DEFAULT has this value.
 fn default_is(default: Option<&str>, value: &Datum) -> bool {
-    let Some(default) = default else { return *value == Datum::Null };
-    let Ok(conn) = Connection::open_in_memory() else { return false };
-    conn.query_row(&format!("SELECT (\n{default}\n)"), [], |row| row.get::<_, Datum>(0))
-        .is_ok_and(|found| found == *value)
+    let Some(default) = default else {
+        return *value == Datum::Null;
+    };
+    let Ok(conn) = Connection::open_in_memory() else {
+        return false;
+    };
+    conn.query_row(&format!("SELECT (\n{default}\n)"), [], |row| {
+        row.get::<_, Datum>(0)
+    })
+    .is_ok_and(|found| found == *value)
 }

@@ -74,7 +74,10 @@ pub fn resolve(
         crsqlite::check_triggers(conn, &table)?;
     }
     let overwrite = existing && matches!(layout, Layout::CrSqlite(_));
-    let column = table.column(&change.column).map_or(&change.column, |c| &c.name).clone();
+    let column = table
+        .column(&change.column)
+        .map_or(&change.column, |c| &c.name)
+        .clone();
     let target = Target {
         n: 0,
         column,
@@ -90,7 +93,13 @@ pub fn resolve(
         layout,
         table,
     };
-    Ok(Resolved { target, column_exists: existing, why: delivery.why, triggers, environment })
+    Ok(Resolved {
+        target,
+        column_exists: existing,
+        why: delivery.why,
+        triggers,
+        environment,
+    })
 }
 
 fn check_version(conn: &Connection, environment: &Environment) -> Result<(), PlanError> {
@@ -106,9 +115,11 @@ fn check_version(conn: &Connection, environment: &Environment) -> Result<(), Pla
 
 fn read_table(conn: &Connection, change: &ColumnChange, at: &str) -> Result<Table, PlanError> {
     Table::read(conn, &change.table).map_err(|error| match error {
-        crate::db::DbError::Unusable { problem, remedy, path } => {
-            PlanError::refused(at, format!("{}: {problem}", path.display()), remedy)
-        }
+        crate::db::DbError::Unusable {
+            problem,
+            remedy,
+            path,
+        } => PlanError::refused(at, format!("{}: {problem}", path.display()), remedy),
         other => other.into(),
     })
 }
@@ -120,10 +131,16 @@ fn check_target(
     migration: &Migration,
     index: usize,
 ) -> Result<bool, PlanError> {
-    let Some(column) = table.column(&change.column) else { return Ok(false) };
+    let Some(column) = table.column(&change.column) else {
+        return Ok(false);
+    };
     let name = ident(&column.name);
     let refused = |key: &str, problem: String, remedy: &str| {
-        Err(PlanError::refused(migration.at(index, key), problem, remedy))
+        Err(PlanError::refused(
+            migration.at(index, key),
+            problem,
+            remedy,
+        ))
     };
     let in_key = column.key_position > 0 || table.key.iter().any(|key| key.name == column.name);
     if in_key {
@@ -138,7 +155,11 @@ fn check_target(
             "type",
             format!(
                 "column {name} exists with type {}, not {}",
-                if column.type_name.is_empty() { "(none)" } else { &column.type_name },
+                if column.type_name.is_empty() {
+                    "(none)"
+                } else {
+                    &column.type_name
+                },
                 change.type_name
             ),
             "write the column's own type in the migration file, or choose another column",
@@ -174,9 +195,20 @@ impl Expressions {
                 )
             })
         };
-        let value = change.value.as_deref().map(|sql| judge("value", sql)).transpose()?;
-        let filter = change.filter.as_deref().map(|sql| judge("where", sql)).transpose()?;
-        let mut sources = value.as_ref().map(|v| v.sources.clone()).unwrap_or_default();
+        let value = change
+            .value
+            .as_deref()
+            .map(|sql| judge("value", sql))
+            .transpose()?;
+        let filter = change
+            .filter
+            .as_deref()
+            .map(|sql| judge("where", sql))
+            .transpose()?;
+        let mut sources = value
+            .as_ref()
+            .map(|v| v.sources.clone())
+            .unwrap_or_default();
         for name in filter.iter().flat_map(|f| &f.sources) {
             if !sources.contains(name) {
                 sources.push(name.clone());
@@ -184,12 +216,12 @@ impl Expressions {
         }
         let constant = match (&value, &filter) {
             (None, _) => Some(Datum::Null),
-            (Some(value), None) => {
-                value.constant.as_ref().map(|v| Datum::from(ValueRef::from(v)))
-            }
+            (Some(value), None) => value
+                .constant
+                .as_ref()
+                .map(|v| Datum::from(ValueRef::from(v))),
             (Some(_), Some(_)) => None,
         };
         Ok(Self { sources, constant })
     }
 }
-

@@ -63,7 +63,12 @@ impl<'a> Prover<'a> {
     /// Proves `target` through `conn`.
     #[must_use]
     pub fn new(conn: &'a Connection, target: &'a Target) -> Self {
-        Self { conn, target, sql: FillSql::new(target), hasher: RowHasher::new(target) }
+        Self {
+            conn,
+            target,
+            sql: FillSql::new(target),
+            hasher: RowHasher::new(target),
+        }
     }
 
     /// Proves one range. Where `expected` is what readers derived from the same source values,
@@ -134,7 +139,9 @@ impl<'a> Prover<'a> {
         while let Some(row) = rows.next().doing(what)? {
             proof.unproven += 1;
             if proof.examples.len() < 5 {
-                proof.examples.push(Position::from_row(row, terms).doing(what)?);
+                proof
+                    .examples
+                    .push(Position::from_row(row, terms).doing(what)?);
             }
         }
         Ok(())
@@ -142,7 +149,10 @@ impl<'a> Prover<'a> {
 
     fn filter(&self) -> Result<Filter, DbError> {
         let noted = self.target.delivery.writes_cells();
-        Ok(Filter { dirty: noted, user: noted })
+        Ok(Filter {
+            dirty: noted,
+            user: noted,
+        })
     }
 
     /// Proves a range in which some row's expression fails, one row at a time.
@@ -150,7 +160,11 @@ impl<'a> Prover<'a> {
         let mut proof = self.scan(range, false)?;
         let mut after = range.after.clone();
         for through in self.keys(range)? {
-            let one = Range { after: after.replace(through.clone()), through, rows: 1 };
+            let one = Range {
+                after: after.replace(through.clone()),
+                through,
+                rows: 1,
+            };
             let mut found = match self.scan(&one, true) {
                 Ok(found) => found,
                 Err(ProofError::Db(DbError::Sql { source, .. })) if is_row_error(&source) => {

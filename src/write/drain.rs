@@ -32,9 +32,11 @@ use crate::write::Committed;
 /// # Errors
 /// When the table cannot be read.
 pub fn dirty_rows(conn: &Connection, n: i64) -> Result<u64, DbError> {
-    conn.query_row(&format!("SELECT count(*) FROM _dotfill_dirty_{n}"), [], |row| {
-        row.get::<_, i64>(0)
-    })
+    conn.query_row(
+        &format!("SELECT count(*) FROM _dotfill_dirty_{n}"),
+        [],
+        |row| row.get::<_, i64>(0),
+    )
     .map(i64::unsigned_abs)
     .doing("count the noted keys")
 }
@@ -172,9 +174,21 @@ impl<'a> Drainer<'a> {
             after.save(conn)?;
             Ok((drained, after))
         })?;
-        let Committed { value: (drained, after), hold, was_busy, foreign, stop } = done;
+        let Committed {
+            value: (drained, after),
+            hold,
+            was_busy,
+            foreign,
+            stop,
+        } = done;
         *change = after;
-        Ok(Committed { value: drained, hold, was_busy, foreign, stop })
+        Ok(Committed {
+            value: drained,
+            hold,
+            was_busy,
+            foreign,
+            stop,
+        })
     }
 
     /// Takes at most `limit` notes inside the caller's transaction.
@@ -191,7 +205,9 @@ impl<'a> Drainer<'a> {
         };
         let mut publisher = None;
         for key in order {
-            let Some(note) = notes.get(&key) else { continue };
+            let Some(note) = notes.get(&key) else {
+                continue;
+            };
             self.decide(conn, note, &publishers, &mut publisher, &mut drained)?;
         }
         drained.notes = conn
@@ -202,7 +218,10 @@ impl<'a> Drainer<'a> {
     }
 
     /// The first notes, by key, with the last note's id and the keys in order.
-    #[expect(clippy::type_complexity, reason = "three parts that are used together once")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "three parts that are used together once"
+    )]
     fn take(
         &self,
         conn: &Connection,
@@ -216,7 +235,9 @@ impl<'a> Drainer<'a> {
         let mut notes: HashMap<Vec<u8>, Notes> = HashMap::new();
         while let Some(row) = rows.next().doing(what)? {
             let columns = |from: usize| {
-                (from..from + keys).map(|i| row.get(i)).collect::<rusqlite::Result<Vec<Datum>>>()
+                (from..from + keys)
+                    .map(|i| row.get(i))
+                    .collect::<rusqlite::Result<Vec<Datum>>>()
             };
             last = Some(row.get(0).doing(what)?);
             let kind = NoteKind::from_code(row.get(1).doing(what)?);
@@ -224,7 +245,10 @@ impl<'a> Drainer<'a> {
             let slot = encoded(&key);
             let note = notes.entry(slot.clone()).or_insert_with(|| {
                 order.push(slot);
-                Notes { key, ..Notes::default() }
+                Notes {
+                    key,
+                    ..Notes::default()
+                }
             });
             match kind {
                 Some(NoteKind::Insert) => (note.inserted, note.written) = (true, 0),
@@ -237,7 +261,10 @@ impl<'a> Drainer<'a> {
                         let before = note.before.get_or_insert(old).clone();
                         notes.entry(slot.clone()).or_insert_with(|| {
                             order.push(slot);
-                            Notes { key: before, ..Notes::default() }
+                            Notes {
+                                key: before,
+                                ..Notes::default()
+                            }
                         });
                     }
                 }
@@ -263,7 +290,9 @@ impl<'a> Drainer<'a> {
             .prepare_cached(&self.sql.row)
             .and_then(|mut s| {
                 s.query_row(rusqlite::params_from_iter(key), |row| {
-                    let scan = (1..=self.terms).map(|i| row.get(i)).collect::<Result<_, _>>()?;
+                    let scan = (1..=self.terms)
+                        .map(|i| row.get(i))
+                        .collect::<Result<_, _>>()?;
                     Ok((row.get(0)?, Position(scan)))
                 })
                 .optional()
@@ -306,7 +335,11 @@ impl<'a> Drainer<'a> {
         } else {
             note.inserted || note.written > 0
         };
-        Ok(if was_user || by_user { Owner::User } else { Owner::Ours })
+        Ok(if was_user || by_user {
+            Owner::User
+        } else {
+            Owner::Ours
+        })
     }
 
     fn is_user(&self, conn: &Connection, note: &Notes) -> Result<bool, DbError> {
@@ -342,7 +375,9 @@ impl<'a> Drainer<'a> {
             // Published: a second value at version 0 would not win where the first one arrived.
             return Ok(());
         }
-        let Some(value) = self.value(conn, note, counters)? else { return Ok(()) };
+        let Some(value) = self.value(conn, note, counters)? else {
+            return Ok(());
+        };
         let written = match self.set(conn, note, &value) {
             Err(WriteError::Row { .. }) if self.target.skip_errors => {
                 counters.rows_skipped += 1;
@@ -351,7 +386,9 @@ impl<'a> Drainer<'a> {
             other => other?,
         };
         counters.rows_written += written;
-        let Some(clock) = &self.clock else { return Ok(()) };
+        let Some(clock) = &self.clock else {
+            return Ok(());
+        };
         if native && written > 0 {
             let to = match publisher {
                 Some(to) => *to,
@@ -375,7 +412,9 @@ impl<'a> Drainer<'a> {
         counters: &mut Counters,
     ) -> Result<Option<Datum>, WriteError> {
         let result = conn.prepare_cached(&self.sql.value).and_then(|mut s| {
-            s.query_row(rusqlite::params_from_iter(&note.key), |row| row.get::<_, Datum>(0))
+            s.query_row(rusqlite::params_from_iter(&note.key), |row| {
+                row.get::<_, Datum>(0)
+            })
         });
         match result {
             Ok(value) => Ok(Some(value)),
@@ -384,7 +423,10 @@ impl<'a> Drainer<'a> {
                 Ok(Some(Datum::Null))
             }
             Err(source) => {
-                let error = DbError::Sql { doing: "derive a noted row".to_owned(), source };
+                let error = DbError::Sql {
+                    doing: "derive a noted row".to_owned(),
+                    source,
+                };
                 Err(row_failed(self.target, &Position(note.key.clone()), error))
             }
         }

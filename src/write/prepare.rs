@@ -33,13 +33,16 @@ pub fn prepare(
     let position = i64::try_from(position).unwrap_or(i64::MAX);
     let known = ChangeRow::of(session.conn(), migration)?;
     let known = known.into_iter().find(|c| c.position == position);
-    let Resolved { mut target, column_exists, .. } = resolved;
+    let Resolved {
+        mut target,
+        column_exists,
+        ..
+    } = resolved;
     let change = match known {
         Some(change) => change,
         None => {
-            let made = session.transact(|conn| {
-                create(conn, &mut target, !column_exists, migration, position)
-            })?;
+            let made = session
+                .transact(|conn| create(conn, &mut target, !column_exists, migration, position))?;
             session.accept_schema()?;
             made.value
         }
@@ -75,7 +78,8 @@ fn create(
     }
     let cells = target.delivery.writes_cells();
     if cells {
-        conn.execute_batch(&note_schema(target)).doing("create the triggers that note keys")?;
+        conn.execute_batch(&note_schema(target))
+            .doing("create the triggers that note keys")?;
     }
     let change = ChangeRow {
         n: target.n,
@@ -111,7 +115,10 @@ fn definition(target: &Target) -> String {
     let name = format!("{} {}", ident(&target.column), target.type_name);
     match (target.delivery, &target.constant) {
         (Delivery::Virtual, _) => {
-            format!("{name} GENERATED ALWAYS AS (\n{}\n) VIRTUAL", target.derived())
+            format!(
+                "{name} GENERATED ALWAYS AS (\n{}\n) VIRTUAL",
+                target.derived()
+            )
         }
         (Delivery::Elide, Some(value)) if *value != crate::db::Datum::Null => {
             format!("{name} DEFAULT {value}")

@@ -47,12 +47,21 @@ impl<'a> Seeder<'a> {
         range: &Range,
     ) -> Result<Committed<u64>, WriteError> {
         let sides = list(KeyMatch::side_columns(self.target, 'k'));
-        let keys = list(self.target.table.key.iter().map(|k| crate::db::quote::ident(&k.name)));
+        let keys = list(
+            self.target
+                .table
+                .key
+                .iter()
+                .map(|k| crate::db::quote::ident(&k.name)),
+        );
         let column = self.target.column_sql();
         let user = self.target.user_table();
         // With fill_null = false a NULL that stands there has a meaning, and is a user's too.
-        let theirs =
-            if self.target.fill_null { format!("{column} IS NOT NULL") } else { "true".to_owned() };
+        let theirs = if self.target.fill_null {
+            format!("{column} IS NOT NULL")
+        } else {
+            "true".to_owned()
+        };
         let sql = format!(
             "INSERT INTO {user} ({sides}) SELECT {keys} FROM {} WHERE {} AND {theirs} \
              AND NOT EXISTS (SELECT 1 FROM {user} WHERE {})",
@@ -74,9 +83,11 @@ impl<'a> Seeder<'a> {
     /// # Errors
     /// When it cannot be read.
     pub fn clock_end(&self, conn: &Connection, cr: &CrTable) -> Result<i64, DbError> {
-        conn.query_row(&format!("SELECT coalesce(max(key), 0) FROM {}", cr.clock), [], |row| {
-            row.get(0)
-        })
+        conn.query_row(
+            &format!("SELECT coalesce(max(key), 0) FROM {}", cr.clock),
+            [],
+            |row| row.get(0),
+        )
         .doing("read the clock table")
     }
 
@@ -132,8 +143,20 @@ impl<'a> Seeder<'a> {
             after.save(conn)?;
             Ok((noted, after))
         })?;
-        let Committed { value: (noted, after), hold, was_busy, foreign, stop } = done;
+        let Committed {
+            value: (noted, after),
+            hold,
+            was_busy,
+            foreign,
+            stop,
+        } = done;
         *change = after;
-        Ok(Committed { value: noted, hold, was_busy, foreign, stop })
+        Ok(Committed {
+            value: noted,
+            hold,
+            was_busy,
+            foreign,
+            stop,
+        })
     }
 }
