@@ -19,9 +19,7 @@ fn dots(c: &mut Criterion) {
             }
         });
     });
-    let ulids: Vec<String> = (0..DOTS)
-        .map(|i| format!("01ARZ3NDEKTSV4RRFF{i:08}"))
-        .collect();
+    let ulids: Vec<String> = (0..DOTS).map(|i| format!("01ARZ3NDEKTSV4RRFF{i:08}")).collect();
     group.bench_function("ULID key", |b| {
         b.iter(|| {
             for key in &ulids {

@@ -8,10 +8,7 @@ use dotfill::monitor::Quiet;
 
 fn end_to_end(c: &mut Criterion) {
     let fixture = common::plain();
-    let value = format!(
-        "lower(hex(replace(hex(hex(hex({}))), '3', 'three')))",
-        common::VALUE
-    );
+    let value = format!("lower(hex(replace(hex(hex(hex({}))), '3', 'three')))", common::VALUE);
     let mut group = c.benchmark_group("end to end");
     group.sample_size(10);
     group.throughput(Throughput::Elements(common::ROWS));

@@ -17,7 +17,7 @@ fn split(c: &mut Criterion) {
             b.iter(|| {
                 let mut splitter = Splitter::new(&conn, &table, rows, None);
                 let mut ranges = 0_u64;
-                while splitter.next().expect("a range").is_some() {
+                while splitter.next_range().expect("a range").is_some() {
                     ranges += 1;
                 }
                 ranges

@@ -12,7 +12,7 @@ fn transform(c: &mut Criterion) {
     let target = common::target(&conn, "note");
     let mut splitter = Splitter::new(&conn, &target.table, 8192, None);
     let mut ranges = Vec::new();
-    while let Some(range) = splitter.next().expect("a range") {
+    while let Some(range) = splitter.next_range().expect("a range") {
         ranges.push(range);
     }
     let mut group = c.benchmark_group("transform");
@@ -20,18 +20,12 @@ fn transform(c: &mut Criterion) {
     group.bench_function("prove and digest", |b| {
         let mut prover = Prover::new(&conn, &target);
         b.iter(|| {
-            ranges
-                .iter()
-                .map(|r| prover.prove(r, None).expect("a proof").digest.rows)
-                .sum::<u64>()
+            ranges.iter().map(|r| prover.prove(r, None).expect("a proof").digest.rows).sum::<u64>()
         });
     });
     group.bench_function("rival: sum of lengths", |b| {
         let sql = "SELECT sum(length(note)) FROM machines";
-        b.iter(|| {
-            conn.query_row(sql, [], |row| row.get::<_, i64>(0))
-                .expect("a sum")
-        });
+        b.iter(|| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a sum"));
     });
     group.finish();
 }

@@ -33,18 +33,10 @@ fn write(c: &mut Criterion) {
     group.sample_size(10);
     group.throughput(Throughput::Elements(common::ROWS));
     group.bench_function("plain, rival: one-statement UPDATE", |b| {
-        b.iter_batched(
-            || common::copy(&plain),
-            |db| rival(&db),
-            BatchSize::PerIteration,
-        );
+        b.iter_batched(|| common::copy(&plain), |db| rival(&db), BatchSize::PerIteration);
     });
     group.bench_function("plain, derive with proof", |b| {
-        b.iter_batched(
-            || common::copy(&plain),
-            |db| job(&db, "derive"),
-            BatchSize::PerIteration,
-        );
+        b.iter_batched(|| common::copy(&plain), |db| job(&db, "derive"), BatchSize::PerIteration);
     });
     for delivery in ["derive", "native"] {
         group.bench_function(format!("cr-sqlite, {delivery} with proof"), |b| {

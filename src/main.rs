@@ -9,14 +9,10 @@ fn main() {
             Ok(r) => println!("{}", serde_json::to_string_pretty(&r).unwrap_or_default()),
             Err(e) => println!("ERR {e}"),
         },
-        "close" => println!(
-            "{:?}",
-            dotfill::engine::close(db, &m, &o, &dotfill::monitor::Quiet)
-        ),
-        "rollback" => println!(
-            "{:?}",
-            dotfill::engine::rollback(db, &m, &o, &dotfill::monitor::Quiet)
-        ),
+        "close" => println!("{:?}", dotfill::engine::close(db, &m, &o, &dotfill::monitor::Quiet)),
+        "rollback" => {
+            println!("{:?}", dotfill::engine::rollback(db, &m, &o, &dotfill::monitor::Quiet));
+        }
         "forget" => println!("{:?}", dotfill::engine::forget(db, m.id.as_str())),
         _ => {}
     }

@@ -50,13 +50,9 @@ pub fn crsqlite() -> Fixture {
              FROM machines;\n"
         )
     };
-    let clocks: String = ["app", "region", "note"]
-        .iter()
-        .zip(0..)
-        .map(|(name, seq)| column(name, seq))
-        .collect();
-    conn.execute_batch(&format!("{CRSQLITE}{clocks}{TRIGGERS}"))
-        .expect("cr-sqlite's tables");
+    let clocks: String =
+        ["app", "region", "note"].iter().zip(0..).map(|(name, seq)| column(name, seq)).collect();
+    conn.execute_batch(&format!("{CRSQLITE}{clocks}{TRIGGERS}")).expect("cr-sqlite's tables");
     fixture
 }
 

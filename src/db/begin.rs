@@ -25,10 +25,7 @@ pub fn begin<'a>(
             Err(e) if is_busy(&e) && started.elapsed() < PATIENCE => {}
             Err(e) if is_busy(&e) => {
                 let waited_ms = started.elapsed().as_millis();
-                return Err(DbError::Busy {
-                    doing: what.to_owned(),
-                    waited_ms,
-                });
+                return Err(DbError::Busy { doing: what.to_owned(), waited_ms });
             }
             Err(e) => return Err(e).doing(what),
         }

@@ -70,14 +70,7 @@ impl Datum {
                 let length = usize::try_from(u64::from_le_bytes(*word)).ok()?;
                 let (bytes, rest) = rest.split_at_checked(length)?;
                 let owned = bytes.to_vec();
-                Some((
-                    if *tag == 3 {
-                        Self::Text(owned)
-                    } else {
-                        Self::Blob(owned)
-                    },
-                    rest,
-                ))
+                Some((if *tag == 3 { Self::Text(owned) } else { Self::Blob(owned) }, rest))
             }
             _ => None,
         }

@@ -76,10 +76,7 @@ pub trait Doing<T> {
 
 impl<T> Doing<T> for Result<T, rusqlite::Error> {
     fn doing(self, what: impl Into<String>) -> Result<T, DbError> {
-        self.map_err(|source| DbError::Sql {
-            doing: what.into(),
-            source,
-        })
+        self.map_err(|source| DbError::Sql { doing: what.into(), source })
     }
 }
 

@@ -38,17 +38,12 @@ pub fn judge(table: &Table, target: &str, expression: &str) -> Result<Judged, St
     watch(&mut judge, &functions, &reads).map_err(|e| verdict(&e))?;
     // Exactly three result columns: text that closes the parenthesis early is not an expression.
     let probe = format!("SELECT 7, (\n{expression}\n), 7 FROM {}", table.sql());
-    let columns = judge
-        .prepare(&probe)
-        .map_err(|e| verdict(&e))?
-        .column_count();
+    let columns = judge.prepare(&probe).map_err(|e| verdict(&e))?.column_count();
     if columns != 3 {
         return Err("it is more than one expression; write exactly one".to_owned());
     }
     check_clock(expression, &functions.lock())?;
-    judge
-        .authorizer(None::<fn(AuthContext<'_>) -> Authorization>)
-        .map_err(|e| verdict(&e))?;
+    judge.authorizer(None::<fn(AuthContext<'_>) -> Authorization>).map_err(|e| verdict(&e))?;
     let generated = format!(
         "ALTER TABLE {} ADD COLUMN {} GENERATED ALWAYS AS (\n{expression}\n) VIRTUAL",
         table.sql(),
@@ -56,20 +51,12 @@ pub fn judge(table: &Table, target: &str, expression: &str) -> Result<Judged, St
     );
     judge.execute_batch(&generated).map_err(|e| verdict(&e))?;
     let reads = reads.lock();
-    let sources: Vec<String> = table
-        .columns
-        .iter()
-        .map(|c| c.name.clone())
-        .filter(|name| reads.contains(name))
-        .collect();
+    let sources: Vec<String> =
+        table.columns.iter().map(|c| c.name.clone()).filter(|name| reads.contains(name)).collect();
     evaluate_once(&judge, table, target).map_err(|e| verdict(&e))?;
     let constant = if sources.is_empty() {
         let sql = format!("SELECT (\n{expression}\n)");
-        Some(
-            judge
-                .query_row(&sql, [], |row| row.get(0))
-                .map_err(|e| verdict(&e))?,
-        )
+        Some(judge.query_row(&sql, [], |row| row.get(0)).map_err(|e| verdict(&e))?)
     } else {
         None
     };
@@ -92,11 +79,7 @@ fn court(table: &Table, target: &str) -> rusqlite::Result<Connection> {
 
 /// A declared type as it can stand in our own CREATE TABLE.
 fn type_words(type_name: &str) -> String {
-    if type_name.is_empty() {
-        String::new()
-    } else {
-        ident(type_name)
-    }
+    if type_name.is_empty() { String::new() } else { ident(type_name) }
 }
 
 type Names = Arc<Mutex<BTreeSet<String>>>;
@@ -119,27 +102,16 @@ fn watch(conn: &mut Connection, functions: &Names, reads: &Names) -> rusqlite::R
 
 /// `SQLite` calls `date('now')` deterministic until it meets it in a row.
 fn check_clock(expression: &str, functions: &BTreeSet<String>) -> Result<(), String> {
-    const CLOCKS: [&str; 7] = [
-        "date",
-        "time",
-        "datetime",
-        "julianday",
-        "unixepoch",
-        "strftime",
-        "timediff",
-    ];
+    const CLOCKS: [&str; 7] =
+        ["date", "time", "datetime", "julianday", "unixepoch", "strftime", "timediff"];
     let Some(clock) = CLOCKS.iter().find(|name| functions.contains(**name)) else {
         return Ok(());
     };
-    let squeezed: String = expression
-        .to_ascii_lowercase()
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .collect();
-    let reads_clock = ["'now'", "'localtime'", "'utc'", "'subsec"]
-        .iter()
-        .any(|word| squeezed.contains(word))
-        || squeezed.contains(&format!("{clock}()"));
+    let squeezed: String =
+        expression.to_ascii_lowercase().chars().filter(|c| !c.is_whitespace()).collect();
+    let reads_clock =
+        ["'now'", "'localtime'", "'utc'", "'subsec"].iter().any(|word| squeezed.contains(word))
+            || squeezed.contains(&format!("{clock}()"));
     if reads_clock {
         return Err(format!(
             "it is not deterministic: {clock}() reads the clock or the time zone, so every replica \
@@ -157,11 +129,7 @@ fn evaluate_once(conn: &Connection, table: &Table, target: &str) -> rusqlite::Re
         .map(|c| ident(&c.name))
         .collect();
     let values = list(writable.iter().map(|_| "'2020-01-01'".to_owned()));
-    let insert = format!(
-        "INSERT INTO {} ({}) VALUES ({values})",
-        table.sql(),
-        list(writable)
-    );
+    let insert = format!("INSERT INTO {} ({}) VALUES ({values})", table.sql(), list(writable));
     conn.execute(&insert, [])?;
     let select = format!("SELECT {} FROM {}", ident(target), table.sql());
     let result = conn.query_row(&select, [], |row| row.get::<_, Value>(0));

@@ -25,10 +25,7 @@ pub fn environment(conn: &Connection) -> Result<Environment, DbError> {
     };
     let corrosion = count("LIKE '\\_\\_corro\\_%' ESCAPE '\\'")? > 0;
     if count("= 'crsql_master'")? == 0 {
-        return Ok(Environment {
-            crsqlite_version: None,
-            corrosion,
-        });
+        return Ok(Environment { crsqlite_version: None, corrosion });
     }
     let version = conn
         .query_row(
@@ -38,8 +35,5 @@ pub fn environment(conn: &Connection) -> Result<Environment, DbError> {
         )
         .optional()
         .doing("read the version of cr-sqlite")?;
-    Ok(Environment {
-        crsqlite_version: Some(version.flatten().unwrap_or(0)),
-        corrosion,
-    })
+    Ok(Environment { crsqlite_version: Some(version.flatten().unwrap_or(0)), corrosion })
 }

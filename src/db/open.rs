@@ -37,22 +37,15 @@ pub fn open(path: &Path, access: Access) -> Result<Connection, DbError> {
     };
     let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .doing(format!("open {}", path.display()))?;
-    conn.busy_timeout(Duration::from_millis(250))
-        .doing("set the busy timeout")?;
-    for off in [
-        DbConfig::SQLITE_DBCONFIG_DQS_DDL,
-        DbConfig::SQLITE_DBCONFIG_DQS_DML,
-    ] {
-        conn.set_db_config(off, false)
-            .doing("configure the connection")?;
+    conn.busy_timeout(Duration::from_millis(250)).doing("set the busy timeout")?;
+    for off in [DbConfig::SQLITE_DBCONFIG_DQS_DDL, DbConfig::SQLITE_DBCONFIG_DQS_DML] {
+        conn.set_db_config(off, false).doing("configure the connection")?;
     }
     conn.execute_batch("PRAGMA cache_size = -8192; PRAGMA synchronous = NORMAL;")
         .doing("configure the connection")?;
     conn.set_prepared_statement_cache_capacity(64);
-    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| {
-        row.get::<_, i64>(0)
-    })
-    .doing(format!("read the schema of {}", path.display()))?;
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))
+        .doing(format!("read the schema of {}", path.display()))?;
     Ok(conn)
 }
 
@@ -65,33 +58,19 @@ fn check_file(path: &Path, access: Access) -> Result<(), DbError> {
     let meta = match std::fs::metadata(path) {
         Ok(meta) => meta,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(unusable(
-                "no such file",
-                "give the path of the database with --db",
-            ));
+            return Err(unusable("no such file", "give the path of the database with --db"));
         }
         Err(source) => {
-            return Err(DbError::Io {
-                path: path.to_owned(),
-                doing: "look at it",
-                source,
-            });
+            return Err(DbError::Io { path: path.to_owned(), doing: "look at it", source });
         }
     };
     if !meta.is_file() {
-        return Err(unusable(
-            "not a file",
-            "give the path of the database file with --db",
-        ));
+        return Err(unusable("not a file", "give the path of the database file with --db"));
     }
     let mut head = Vec::with_capacity(100);
     File::open(path)
         .and_then(|file| file.take(100).read_to_end(&mut head))
-        .map_err(|source| DbError::Io {
-            path: path.to_owned(),
-            doing: "read it",
-            source,
-        })?;
+        .map_err(|source| DbError::Io { path: path.to_owned(), doing: "read it", source })?;
     if head.len() < 100 || !head.starts_with(b"SQLite format 3\0") {
         return Err(unusable(
             "not an SQLite database (or an encrypted one)",
@@ -99,10 +78,7 @@ fn check_file(path: &Path, access: Access) -> Result<(), DbError> {
         ));
     }
     check_length(&head, meta.len()).map_err(|problem| {
-        unusable(
-            &problem,
-            "restore the file from a backup or from another replica",
-        )
+        unusable(&problem, "restore the file from a backup or from another replica")
     })?;
     if access == Access::Write && !writable(path) {
         return Err(unusable(
@@ -133,9 +109,6 @@ fn check_length(head: &[u8], file_bytes: u64) -> Result<(), String> {
 
 fn writable(path: &Path) -> bool {
     use rustix::fs::{Access as Mode, access};
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     access(path, Mode::WRITE_OK).is_ok() && access(folder, Mode::WRITE_OK).is_ok()
 }

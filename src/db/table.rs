@@ -23,7 +23,7 @@ pub struct Column {
     pub generated: bool,
 }
 
-/// Type affinity, by the rules of `SQLite`'s "Datatypes In SQLite" section 3.1.
+/// Type affinity, by the rules of `SQLite`'s document "Datatypes" section 3.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Affinity {
     /// Stores integers and text that looks like them as integers.
@@ -174,22 +174,13 @@ impl Table {
             (None, false) => KeyKind::Rowid,
         };
         let scan = scan_key(conn, &stored, alias, key_kind, index, &columns)?;
-        Ok(Self {
-            name: stored,
-            columns,
-            key,
-            key_kind,
-            scan,
-            strict,
-        })
+        Ok(Self { name: stored, columns, key, key_kind, scan, strict })
     }
 
     /// The column called `name`, whatever its ASCII case.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&Column> {
-        self.columns
-            .iter()
-            .find(|c| c.name.eq_ignore_ascii_case(name))
+        self.columns.iter().find(|c| c.name.eq_ignore_ascii_case(name))
     }
 
     /// The table's name, quoted.
@@ -201,11 +192,7 @@ impl Table {
 
 fn refused(conn: &Connection, problem: String, remedy: &str) -> DbError {
     let path = conn.path().unwrap_or_default().into();
-    DbError::Unusable {
-        path,
-        problem,
-        remedy: remedy.to_owned(),
-    }
+    DbError::Unusable { path, problem, remedy: remedy.to_owned() }
 }
 
 fn table_kind(conn: &Connection, name: &str) -> Result<(String, bool, bool), DbError> {
@@ -228,11 +215,7 @@ fn table_kind(conn: &Connection, name: &str) -> Result<(String, bool, bool), DbE
     if kind != "table" {
         return Err(refused(
             conn,
-            format!(
-                "{} is a {kind}{}",
-                ident(&stored),
-                if kind == "view" { "" } else { " table" }
-            ),
+            format!("{} is a {kind}{}", ident(&stored), if kind == "view" { "" } else { " table" }),
             "dotfill changes ordinary tables only: name the table that stores the rows",
         ));
     }
@@ -256,8 +239,7 @@ fn read_columns(conn: &Connection, table: &str) -> Result<Vec<Column>, DbError> 
             generated: row.get::<_, i64>(5)? >= 2,
         })
     });
-    rows.and_then(Iterator::collect)
-        .doing(format!("list the columns of {}", ident(table)))
+    rows.and_then(Iterator::collect).doing(format!("list the columns of {}", ident(table)))
 }
 
 struct UniqueIndex {
@@ -275,9 +257,7 @@ fn unique_indexes(conn: &Connection, table: &str) -> Result<Vec<UniqueIndex>, Db
     );
     let mut statement = conn.prepare(&sql).doing(&what)?;
     let names = statement
-        .query_map([], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-        })
+        .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .doing(&what)?;
     let mut found = Vec::new();
@@ -299,9 +279,7 @@ fn unique_indexes(conn: &Connection, table: &str) -> Result<Vec<UniqueIndex>, Db
 fn usable<'a>(indexes: &'a [UniqueIndex], columns: &[Column]) -> Option<&'a UniqueIndex> {
     indexes.iter().find(|index| {
         index.terms.iter().all(|(name, _, _)| {
-            columns
-                .iter()
-                .any(|c| Some(&c.name) == name.as_ref() && c.not_null && !c.generated)
+            columns.iter().any(|c| Some(&c.name) == name.as_ref() && c.not_null && !c.generated)
         })
     })
 }
@@ -319,29 +297,20 @@ fn key_columns(
             collation: "BINARY".to_owned(),
         }];
     }
-    let terms = index
-        .map(|index| index.terms.as_slice())
-        .unwrap_or_default();
+    let terms = index.map(|index| index.terms.as_slice()).unwrap_or_default();
     let named = |name: &String| columns.iter().find(|c| &c.name == name);
     terms
         .iter()
         .filter_map(|(name, _, collation)| {
             let column = named(name.as_ref()?)?;
             let affinity = Affinity::of(&column.type_name, strict);
-            Some(KeyColumn {
-                name: column.name.clone(),
-                affinity,
-                collation: collation.clone(),
-            })
+            Some(KeyColumn { name: column.name.clone(), affinity, collation: collation.clone() })
         })
         .collect()
 }
 
 fn check_collations(conn: &Connection, table: &str, key: &[KeyColumn]) -> Result<(), DbError> {
-    match key
-        .iter()
-        .find(|c| !["BINARY", "NOCASE", "RTRIM"].contains(&c.collation.as_str()))
-    {
+    match key.iter().find(|c| !["BINARY", "NOCASE", "RTRIM"].contains(&c.collation.as_str())) {
         None => Ok(()),
         Some(column) => Err(refused(
             conn,
@@ -364,26 +333,17 @@ fn scan_key(
     index: Option<&UniqueIndex>,
     columns: &[Column],
 ) -> Result<ScanKey, DbError> {
-    let one = |sql: String| {
-        vec![ScanTerm {
-            sql,
-            descending: false,
-        }]
-    };
+    let one = |sql: String| vec![ScanTerm { sql, descending: false }];
     match (kind, alias, index) {
-        (KeyKind::Integer, Some(column), _) => Ok(ScanKey {
-            terms: one(ident(&column.name)),
-            stable: true,
-        }),
+        (KeyKind::Integer, Some(column), _) => {
+            Ok(ScanKey { terms: one(ident(&column.name)), stable: true })
+        }
         (KeyKind::WithoutRowid, _, Some(index)) => {
             let term = |(name, descending, _): &(Option<String>, bool, String)| ScanTerm {
                 sql: ident(name.as_deref().unwrap_or_default()),
                 descending: *descending,
             };
-            Ok(ScanKey {
-                terms: index.terms.iter().map(term).collect(),
-                stable: true,
-            })
+            Ok(ScanKey { terms: index.terms.iter().map(term).collect(), stable: true })
         }
         _ => {
             let free = ["rowid", "_rowid_", "oid"]
@@ -396,10 +356,7 @@ fn scan_key(
                     "rename one of its columns rowid, oid or _rowid_",
                 )
             })?;
-            Ok(ScanKey {
-                terms: one(name.to_owned()),
-                stable: false,
-            })
+            Ok(ScanKey { terms: one(name.to_owned()), stable: false })
         }
     }
 }

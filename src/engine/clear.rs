@@ -66,11 +66,7 @@ pub fn rollback(
     let (stop, rows_cleared) = result?;
     Ok(RollbackReport {
         migration: migration.id.to_string(),
-        outcome: if stop.is_some() {
-            Outcome::Interrupted
-        } else {
-            Outcome::Complete
-        },
+        outcome: if stop.is_some() { Outcome::Interrupted } else { Outcome::Complete },
         reason: stop.as_ref().map(Stop::reason),
         rows_cleared,
         seconds: job.started.elapsed().as_secs_f64(),
@@ -102,33 +98,23 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
             "write the old values as a user",
         ));
     }
-    job.session.transact(|conn| {
-        Ok(MigrationRow::set_phase(
-            conn,
-            &id,
-            Phase::RollingBack,
-            None,
-        )?)
-    })?;
+    job.session
+        .transact(|conn| Ok(MigrationRow::set_phase(conn, &id, Phase::RollingBack, None)?))?;
     let mut cleared = 0;
     let resolved: Vec<_> = job.resolved.iter().take(known.len()).cloned().collect();
     for (index, resolved) in resolved.into_iter().enumerate().rev() {
         let mut ready = prepare(&mut job.session, resolved, &id, index)?;
-        if ready.target.delivery.writes_cells() && ready.change.phase != Phase::RolledBack {
-            if let Some(stop) = clear(job, &mut ready, &mut cleared)? {
-                return Ok((Some(stop), cleared));
-            }
+        if ready.target.delivery.writes_cells()
+            && ready.change.phase != Phase::RolledBack
+            && let Some(stop) = clear(job, &mut ready, &mut cleared)?
+        {
+            return Ok((Some(stop), cleared));
         }
         drop_change(job, &mut ready)?;
     }
     job.session.transact(|conn| {
         MigrationRow::set_phase(conn, &id, Phase::RolledBack, None)?;
-        Ok(state::event(
-            conn,
-            &id,
-            "rolled-back",
-            &format!("{cleared} cells set to NULL"),
-        )?)
+        Ok(state::event(conn, &id, "rolled-back", &format!("{cleared} cells set to NULL"))?)
     })?;
     Ok((None, cleared))
 }
@@ -148,20 +134,14 @@ fn clear(
     job.pace.stage(Stage::Clearing, 0, change.rows_total);
     let conn = super::proof::reader(&job.db)?;
     let mut splitter = Splitter::new(&conn, &target.table, 1000, None);
-    while let Some(range) = splitter.next()? {
+    while let Some(range) = splitter.next_range()? {
         if let Err(stop) = job.pace.before_batch(&mut job.session)? {
             return Ok(Some(stop));
         }
         while any_dirty(job.session.conn(), target.n)? {
             drainer.drain(&mut job.session, change, 500)?;
         }
-        let statement = sql.clear(
-            range.bounded(),
-            Filter {
-                dirty: true,
-                user: true,
-            },
-        );
+        let statement = sql.clear(range.bounded(), Filter { dirty: true, user: true });
         let done = job.session.transact(|conn| {
             conn.prepare_cached(&statement)
                 .and_then(|mut s| s.execute(rusqlite::params_from_iter(range.parameters())))
@@ -180,18 +160,12 @@ fn clear(
 fn drop_change(job: &mut Job<'_>, ready: &mut Prepared) -> Result<(), RunError> {
     let Prepared { target, change } = ready;
     let generated = target.delivery == Delivery::Virtual && change.column_added;
-    let column = format!(
-        "ALTER TABLE {} DROP COLUMN {}",
-        target.table.sql(),
-        target.column_sql()
-    );
+    let column = format!("ALTER TABLE {} DROP COLUMN {}", target.table.sql(), target.column_sql());
     change.phase = Phase::RolledBack;
     job.session.transact(|conn| {
-        conn.execute_batch(&note_schema_drop(change.n))
-            .doing("drop our triggers")?;
+        conn.execute_batch(&note_schema_drop(change.n)).doing("drop our triggers")?;
         if generated && target.table.column(&target.column).is_some() {
-            conn.execute_batch(&column)
-                .doing("drop our generated column")?;
+            conn.execute_batch(&column).doing("drop our generated column")?;
         }
         Ok(change.save(conn)?)
     })?;
@@ -215,11 +189,7 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
     if !state::exists(&conn)? {
         return Err(unknown());
     }
-    let tx = db::begin(
-        &mut conn,
-        TransactionBehavior::Immediate,
-        "forget a migration",
-    )?;
+    let tx = db::begin(&mut conn, TransactionBehavior::Immediate, "forget a migration")?;
     let row = MigrationRow::read(&tx, id)?.ok_or_else(unknown)?;
     let holder = Holder::read(&tx, id)?;
     if let Some(owner) = holder.filter(|h| !h.is_dead()).and_then(|h| h.owner()) {
@@ -246,8 +216,7 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
         ("_dotfill_events", "migration"),
         ("_dotfill_migrations", "id"),
     ] {
-        tx.execute(&format!("DELETE FROM {table} WHERE {column} = ?1"), [id])
-            .doing(what)?;
+        tx.execute(&format!("DELETE FROM {table} WHERE {column} = ?1"), [id]).doing(what)?;
     }
     if MigrationRow::all(&tx)?.is_empty() {
         state::drop_all(&tx)?;

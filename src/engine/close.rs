@@ -53,11 +53,7 @@ pub fn close(
     let (stop, rows_proven) = result?;
     Ok(CloseReport {
         migration: migration.id.to_string(),
-        outcome: if stop.is_some() {
-            Outcome::Interrupted
-        } else {
-            Outcome::Complete
-        },
+        outcome: if stop.is_some() { Outcome::Interrupted } else { Outcome::Complete },
         reason: stop.as_ref().map(Stop::reason),
         rows_proven,
         seconds: job.started.elapsed().as_secs_f64(),
@@ -78,11 +74,7 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
             ));
         }
         None => {
-            return Err(RunError::refused(
-                &id,
-                "it is not known here",
-                "`dotfill run` it first",
-            ));
+            return Err(RunError::refused(&id, "it is not known here", "`dotfill run` it first"));
         }
     }
     let mut prepared = Vec::new();
@@ -91,10 +83,10 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
     }
     let mut rows = 0;
     for Prepared { target, change } in &mut prepared {
-        if target.delivery.writes_cells() {
-            if let Err(stop) = drain::drain_all(job, target, change)? {
-                return Ok((Some(stop), rows));
-            }
+        if target.delivery.writes_cells()
+            && let Err(stop) = drain::drain_all(job, target, change)?
+        {
+            return Ok((Some(stop), rows));
         }
         let findings = prove_table(job, target)?;
         rows += mend(job, target, change, findings)?.digest.rows;
@@ -148,8 +140,7 @@ fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Prepared]) -> Result<bool, R
                     return Ok(None);
                 }
                 change.counters += drainer.drain_in(conn, LAST_NOTES)?.counters;
-                conn.execute_batch(&note_schema_drop(target.n))
-                    .doing("drop our triggers")?;
+                conn.execute_batch(&note_schema_drop(target.n)).doing("drop our triggers")?;
             }
             change.phase = Phase::Closed;
             change.save(conn)?;

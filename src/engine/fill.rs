@@ -43,12 +43,7 @@ pub(super) fn fill(
         }
         let (done, total) = (change.counters.rows_passed, change.rows_total);
         job.pace.stage(Stage::Filling, done, total);
-        let pipeline = Pipeline {
-            target,
-            mode,
-            start,
-            prove: from_start,
-        };
+        let pipeline = Pipeline { target, mode, start, prove: from_start };
         match pipeline.run(job, change) {
             Ok(Filled::Done(findings)) => return Ok(Filled::Done(findings.filter(|_| from_start))),
             Ok(stopped) => return Ok(stopped),
@@ -78,15 +73,11 @@ fn choose(job: &Job<'_>, target: &Target, report: &mut ChangeReport) -> Result<M
     let ns = u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX);
     report.expression_ns_per_row = Some(ns);
     let ranged = target.delivery == Delivery::Native || job.threads() < 2;
-    let mode = if ns >= READERS_FROM_NS && !ranged {
-        Mode::Readers
-    } else {
-        Mode::Writer
-    };
-    report.evaluated_by = match mode {
+    let mode = if ns >= READERS_FROM_NS && !ranged { Mode::Readers } else { Mode::Writer };
+    let who = match mode {
         Mode::Writer => "writer",
         Mode::Readers => "readers",
-    }
-    .to_owned();
+    };
+    who.clone_into(&mut report.evaluated_by);
     Ok(mode)
 }

@@ -56,16 +56,7 @@ impl<'a> Job<'a> {
         let fires = resolved.iter().any(|change| !change.triggers.is_empty());
         session.set_fire_triggers(fires)?;
         let db = db.to_owned();
-        Ok(Self {
-            db,
-            migration,
-            options,
-            monitor,
-            session,
-            pace,
-            started,
-            resolved,
-        })
+        Ok(Self { db, migration, options, monitor, session, pace, started, resolved })
     }
 
     /// The migration's id.
@@ -84,7 +75,7 @@ impl<'a> Job<'a> {
     /// Ends the job: the WAL is left small, and the lease is given back.
     pub(super) fn end(&self) -> Result<(), RunError> {
         self.session.release()?;
-        self.pace.wal.finish(self.session.conn())?;
+        super::wal::Wal::finish(self.session.conn())?;
         Ok(())
     }
 
@@ -104,10 +95,7 @@ impl<'a> Job<'a> {
         if lost.is_some() || now.key != table.key || now.scan != table.scan {
             return Err(RunError::refused(
                 self.id(),
-                format!(
-                    "table {} was altered while the job was running",
-                    table.sql()
-                ),
+                format!("table {} was altered while the job was running", table.sql()),
                 "look at the change with `dotfill plan`, then repeat the command",
             ));
         }
@@ -117,10 +105,11 @@ impl<'a> Job<'a> {
 
 impl RunOptions {
     fn check(&self) -> Result<(), RunError> {
-        Ok(match self.records_max {
+        match self.records_max {
             Some(most) => self.tuning.validate_lifted(most)?,
             None => self.tuning.validate()?,
-        })
+        }
+        Ok(())
     }
 }
 
@@ -183,13 +172,9 @@ fn use_wal(conn: &Connection, db: &Path) -> Result<(), DbError> {
                  system with shared memory"
             .to_owned(),
     };
-    match conn.query_row("PRAGMA journal_mode = WAL", [], |row| {
-        row.get::<_, String>(0)
-    }) {
+    match conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0)) {
         Ok(now) if now == "wal" => Ok(()),
-        Ok(now) => Err(refused(format!(
-            "its journal mode is {now} and cannot be WAL"
-        ))),
+        Ok(now) => Err(refused(format!("its journal mode is {now} and cannot be WAL"))),
         Err(error) => Err(refused(format!(
             "its journal mode is {mode} and cannot be changed: {}",
             db::expr::plain(&error)
@@ -206,11 +191,7 @@ fn lease(
     let id = migration.id.as_str();
     if !state::exists(conn)? || MigrationRow::read(conn, id)?.is_none() {
         let text = std::fs::read_to_string(&migration.path).unwrap_or_default();
-        let tx = db::begin(
-            conn,
-            rusqlite::TransactionBehavior::Immediate,
-            "record the migration",
-        )?;
+        let tx = db::begin(conn, rusqlite::TransactionBehavior::Immediate, "record the migration")?;
         state::create(&tx)?;
         if MigrationRow::read(&tx, id)?.is_none() {
             MigrationRow::insert(&tx, id, &migration.digest, &text)?;
@@ -240,17 +221,9 @@ pub fn percent(changes: &[ChangeRow]) -> f64 {
     for change in changes {
         let rows = change.rows_total.max(1);
         total += rows;
-        done += if change.filled {
-            rows
-        } else {
-            change.counters.rows_passed.min(rows - 1)
-        };
+        done += if change.filled { rows } else { change.counters.rows_passed.min(rows - 1) };
     }
-    if total == 0 {
-        0.0
-    } else {
-        100.0 * done as f64 / total as f64
-    }
+    if total == 0 { 0.0 } else { 100.0 * done as f64 / total as f64 }
 }
 
 /// Why a job ended before its work was done, as what `run` says.

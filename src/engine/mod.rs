@@ -14,6 +14,7 @@ mod run;
 mod seed;
 mod space;
 mod wal;
+mod writer;
 
 pub use clear::{RollbackReport, forget, rollback};
 pub use close::{CloseReport, close};

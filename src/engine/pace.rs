@@ -108,12 +108,8 @@ impl<'a> Pace<'a> {
 
     /// Begins a phase of `total` rows of which `done` are behind us.
     pub(super) fn stage(&mut self, phase: Stage, done: u64, total: u64) {
-        self.progress = Progress {
-            phase,
-            rows_done: done,
-            rows_total: total,
-            ..Progress::default()
-        };
+        self.progress =
+            Progress { phase, rows_done: done, rows_total: total, ..Progress::default() };
         self.rate = RateMeter::new();
         self.show(true);
     }
@@ -151,12 +147,8 @@ impl<'a> Pace<'a> {
         self.progress.paused = None;
         let (foreign, busy) = (false, false);
         let now = self.clock.now().monotonic;
-        self.politeness
-            .observe(now, self.locks.neighbour().is_some(), foreign, busy);
-        let rows = self
-            .politeness
-            .batch_rows()
-            .min(self.throttles.batch_rows_max(&self.work));
+        self.politeness.observe(now, self.locks.neighbour().is_some(), foreign, busy);
+        let rows = self.politeness.batch_rows().min(self.throttles.batch_rows_max(&self.work));
         Ok(Ok(rows.min(self.tuning.batch_rows_max).max(1)))
     }
 
@@ -181,17 +173,13 @@ impl<'a> Pace<'a> {
         self.work.wal_bytes = self.wal.used_bytes();
         let reader = &self.reader;
         let mut query = |sql: &str| read_signal(reader, sql).map_err(|e| e.to_string());
-        Ok(self
-            .throttles
-            .check(self.clock.now(), &self.work, &mut query))
+        Ok(self.throttles.check(self.clock.now(), &self.work, &mut query))
     }
 
     fn retune(&mut self, tuning: Tuning) {
-        self.monitor
-            .note("the limits file has changed: new limits are in force");
+        self.monitor.note("the limits file has changed: new limits are in force");
         self.throttles.retune(&tuning);
-        self.politeness
-            .retune(Duration::from_millis(tuning.hold_ms), tuning.batch_rows_max);
+        self.politeness.retune(Duration::from_millis(tuning.hold_ms), tuning.batch_rows_max);
         self.wal.retune(tuning.wal_bytes_max);
         self.tuning = tuning;
     }
@@ -238,8 +226,7 @@ impl<'a> Pace<'a> {
         }
         let now = self.clock.now().monotonic;
         let neighbour = self.locks.neighbour().is_some();
-        self.politeness
-            .observe(now, neighbour, done.foreign, done.was_busy);
+        self.politeness.observe(now, neighbour, done.foreign, done.was_busy);
         self.politeness.held(rows, done.hold);
         let gap = self.politeness.gap(done.hold);
         if gap > Duration::ZERO {
@@ -259,9 +246,8 @@ impl<'a> Pace<'a> {
             return;
         }
         self.shown = Instant::now();
-        self.progress.rows_per_second = self
-            .rate
-            .update(self.clock.now().monotonic, self.progress.rows_done);
+        self.progress.rows_per_second =
+            self.rate.update(self.clock.now().monotonic, self.progress.rows_done);
         self.monitor.progress(&self.progress);
     }
 
@@ -314,10 +300,7 @@ fn read_signal(conn: &Connection, sql: &str) -> Result<Option<Reading>, DbError>
             .and_then(|s| s.parse::<f64>().ok())
             .is_some_and(|n| n != 0.0),
     };
-    Ok(Some(Reading {
-        value: db::Datum::from(value).to_string(),
-        truth,
-    }))
+    Ok(Some(Reading { value: db::Datum::from(value).to_string(), truth }))
 }
 
 /// Rows per second over about the last two seconds.
@@ -328,19 +311,14 @@ struct RateMeter {
 
 impl RateMeter {
     fn new() -> Self {
-        Self {
-            marks: std::collections::VecDeque::with_capacity(32),
-        }
+        Self { marks: std::collections::VecDeque::with_capacity(32) }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     fn update(&mut self, now: Duration, rows: u64) -> f64 {
         self.marks.push_back((now, rows));
         while self.marks.len() > 2
-            && self
-                .marks
-                .front()
-                .is_some_and(|(at, _)| now.saturating_sub(*at).as_secs() >= 2)
+            && self.marks.front().is_some_and(|(at, _)| now.saturating_sub(*at).as_secs() >= 2)
         {
             self.marks.pop_front();
         }

@@ -78,7 +78,7 @@ fn split_all(
     loop {
         let range = {
             let _reading = gate.read();
-            splitter.next()?
+            splitter.next_range()?
         };
         let Some(range) = range else { return Ok(()) };
         if tasks.send((range, None)).is_err() {
@@ -152,12 +152,7 @@ pub(super) fn mend(
     Err(RunError::NotProven {
         table: target.table.name.clone(),
         rows: findings.proof.unproven,
-        example: findings
-            .proof
-            .examples
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        example: findings.proof.examples.first().map(ToString::to_string).unwrap_or_default(),
         rounds: ROUNDS,
     })
 }

@@ -54,11 +54,7 @@ pub fn run(
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 fn finished(mut report: RunReport) -> RunReport {
     let proven: u64 = report.changes.iter().map(|c| c.rows_proven).sum();
-    let rows = if report.rows_written > 0 {
-        report.rows_written
-    } else {
-        proven
-    };
+    let rows = if report.rows_written > 0 { report.rows_written } else { proven };
     report.rows_per_second = rows as f64 / report.seconds.max(1e-9);
     report
 }
@@ -127,11 +123,7 @@ impl<'r, 'a> Run<'r, 'a> {
             digest: None,
             changes: Vec::new(),
         };
-        Self {
-            job,
-            report,
-            digest: RangeDigest::default(),
-        }
+        Self { job, report, digest: RangeDigest::default() }
     }
 
     fn run(mut self) -> Result<RunReport, RunError> {
@@ -156,7 +148,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 stopped = close::close_open(self.job, &mut prepared)?;
             }
         }
-        self.finish(&prepared, stopped)
+        self.finish(&prepared, stopped.as_ref())
     }
 
     fn check_phase(&self) -> Result<(), RunError> {
@@ -185,7 +177,7 @@ impl<'r, 'a> Run<'r, 'a> {
         let began = Instant::now();
         let resolved = self.job.resolved[index].clone();
         let id = self.job.id().to_owned();
-        let mut ready = self.prepare(resolved, &id, index)?;
+        let mut ready = self.prepare(&resolved, &id, index)?;
         let mut report = ChangeReport {
             table: ready.target.table.name.clone(),
             column: ready.target.column.clone(),
@@ -209,7 +201,7 @@ impl<'r, 'a> Run<'r, 'a> {
 
     fn prepare(
         &mut self,
-        resolved: crate::plan::Resolved,
+        resolved: &crate::plan::Resolved,
         id: &str,
         index: usize,
     ) -> Result<Prepared, RunError> {
@@ -244,10 +236,10 @@ impl<'r, 'a> Run<'r, 'a> {
             change.filled = true;
             self.save(change)?;
         }
-        if target.delivery.writes_cells() {
-            if let Err(stop) = drain::drain_all(self.job, target, change)? {
-                return Ok(Some(stop));
-            }
+        if target.delivery.writes_cells()
+            && let Err(stop) = drain::drain_all(self.job, target, change)?
+        {
+            return Ok(Some(stop));
         }
         let findings = match findings {
             Some(findings) => findings,
@@ -284,9 +276,8 @@ impl<'r, 'a> Run<'r, 'a> {
         let conn = self.job.session.conn();
         if target.delivery.writes_cells() {
             let sql = format!("SELECT count(*) FROM {}", target.user_table());
-            let users: i64 = conn
-                .query_row(&sql, [], |row| row.get(0))
-                .doing("count users' cells")?;
+            let users: i64 =
+                conn.query_row(&sql, [], |row| row.get(0)).doing("count users' cells")?;
             self.report.rows_user_written += users.unsigned_abs();
             self.report.dirty_rows += dirty_rows(conn, target.n)?;
         }
@@ -298,10 +289,7 @@ impl<'r, 'a> Run<'r, 'a> {
         let id = self.job.id().to_owned();
         let proof = Proof {
             rows: self.digest.rows,
-            rows_skipped: prepared
-                .iter()
-                .map(|p| p.change.counters.rows_skipped)
-                .sum(),
+            rows_skipped: prepared.iter().map(|p| p.change.counters.rows_skipped).sum(),
             rows_user: self.report.rows_user_written,
             rows_pending: self.report.dirty_rows,
             digest: self.digest.to_hex(),
@@ -318,9 +306,7 @@ impl<'r, 'a> Run<'r, 'a> {
 
     /// Drains until told to stop.
     fn follow(&mut self, prepared: &mut [Prepared]) -> Result<Stop, RunError> {
-        self.job
-            .monitor
-            .note("proven and open; following until stopped");
+        self.job.monitor.note("proven and open; following until stopped");
         self.job.pace.stage(Stage::Following, 0, 0);
         loop {
             let mut notes = 0;
@@ -344,16 +330,16 @@ impl<'r, 'a> Run<'r, 'a> {
         }
     }
 
-    fn finish(mut self, prepared: &[Prepared], stop: Option<Stop>) -> Result<RunReport, RunError> {
+    fn finish(mut self, prepared: &[Prepared], stop: Option<&Stop>) -> Result<RunReport, RunError> {
         let conn = self.job.session.conn();
         self.report.phase = MigrationRow::read(conn, self.job.id())?
             .map_or_else(String::new, |row| row.phase.to_string());
-        self.report.outcome = match &stop {
+        self.report.outcome = match stop {
             None => Outcome::Complete,
             Some(Stop::Budget(_)) => Outcome::Budget,
             Some(_) => Outcome::Interrupted,
         };
-        self.report.reason = stop.as_ref().map(Stop::reason);
+        self.report.reason = stop.map(Stop::reason);
         let done =
             self.report.rows_written + self.report.rows_user_written + self.report.rows_skipped;
         self.report.rows_unchanged = match stop {

@@ -29,8 +29,7 @@ pub(super) fn seed(
     }
     let mut done = change.clone();
     done.seeded = true;
-    job.session
-        .transact(|conn| done.save(conn).map_err(WriteError::from))?;
+    job.session.transact(|conn| done.save(conn).map_err(WriteError::from))?;
     *change = done;
     Ok(None)
 }
@@ -40,11 +39,10 @@ fn seed_rows(
     target: &Target,
     seeder: &Seeder<'_>,
 ) -> Result<Option<Stop>, RunError> {
-    job.pace
-        .stage(Stage::Seeding, 0, change_total(job, target)?);
+    job.pace.stage(Stage::Seeding, 0, change_total(job, target)?);
     let conn = reader(&job.db)?;
     let mut splitter = Splitter::new(&conn, &target.table, 2000, None);
-    while let Some(range) = splitter.next()? {
+    while let Some(range) = splitter.next_range()? {
         if let Err(stop) = job.pace.before_batch(&mut job.session)? {
             return Ok(Some(stop));
         }
@@ -57,10 +55,7 @@ fn seed_rows(
 
 fn change_total(job: &Job<'_>, target: &Target) -> Result<u64, RunError> {
     let changes = ChangeRow::of(job.session.conn(), job.id())?;
-    Ok(changes
-        .iter()
-        .find(|c| c.n == target.n)
-        .map_or(0, |c| c.rows_total))
+    Ok(changes.iter().find(|c| c.n == target.n).map_or(0, |c| c.rows_total))
 }
 
 /// Reads the clock table in slices of key numbers; only slices that hold rows of the column take

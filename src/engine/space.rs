@@ -16,10 +16,7 @@ pub(super) fn check(
     resolved: &[Resolved],
     tuning: &Tuning,
 ) -> Result<(), RunError> {
-    if !resolved
-        .iter()
-        .any(|change| change.target.delivery.writes_cells())
-    {
+    if !resolved.iter().any(|change| change.target.delivery.writes_cells()) {
         return Ok(());
     }
     let Ok(stat) = rustix::fs::statvfs(db) else {
@@ -31,11 +28,8 @@ pub(super) fn check(
         return Ok(());
     }
     let growth = predicted_growth(db, migration)?;
-    let need = growth.saturating_add(
-        tuning
-            .wal_bytes_max
-            .min(growth.saturating_mul(4).max(1 << 20)),
-    );
+    let need =
+        growth.saturating_add(tuning.wal_bytes_max.min(growth.saturating_mul(4).max(1 << 20)));
     if free >= need {
         return Ok(());
     }

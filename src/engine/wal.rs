@@ -32,9 +32,8 @@ pub(super) struct Wal {
 
 impl Wal {
     pub(super) fn new(db: &Path, conn: &Connection, max_bytes: u64) -> Result<Self, DbError> {
-        let page_bytes: i64 = conn
-            .query_row("PRAGMA page_size", [], |row| row.get(0))
-            .doing("read the page size")?;
+        let page_bytes: i64 =
+            conn.query_row("PRAGMA page_size", [], |row| row.get(0)).doing("read the page size")?;
         let mut name = db.as_os_str().to_owned();
         name.push("-wal");
         let (kick, kicked) = bounded(1);
@@ -71,9 +70,7 @@ impl Wal {
     /// After a commit: measures, and wakes the checkpointer when there is enough to copy.
     pub(super) fn after_commit(&mut self) {
         let pages = wal_pages();
-        self.peak_bytes = self
-            .peak_bytes
-            .max(std::fs::metadata(&self.path).map_or(0, |m| m.len()));
+        self.peak_bytes = self.peak_bytes.max(std::fs::metadata(&self.path).map_or(0, |m| m.len()));
         if pages < self.seen_pages {
             self.seen_pages = 0;
         }
@@ -108,10 +105,7 @@ impl Wal {
             [] => "a reader".to_owned(),
             pids => format!(
                 "held by process {}",
-                pids.iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             ),
         };
         Ok(Some(Pause {
@@ -123,7 +117,7 @@ impl Wal {
     }
 
     /// At the end of a job: copies what is left, and truncates the file where nobody uses it.
-    pub(super) fn finish(&self, conn: &Connection) -> Result<(), DbError> {
+    pub(super) fn finish(conn: &Connection) -> Result<(), DbError> {
         if checkpoint(conn, "PASSIVE")? {
             checkpoint(conn, "TRUNCATE")?;
         }

@@ -25,10 +25,7 @@ impl<'a> FillSql<'a> {
     /// The statements for `target`.
     #[must_use]
     pub fn new(target: &'a Target) -> Self {
-        Self {
-            target,
-            range: RangeSql::new(&target.table.scan),
-        }
+        Self { target, range: RangeSql::new(&target.table.scan) }
     }
 
     /// Rows of the range whose cell is ours and still to be filled.
@@ -43,11 +40,7 @@ impl<'a> FillSql<'a> {
                 None => format!("{column} IS NULL"),
             }
         };
-        format!(
-            "{} AND {open}{}",
-            self.range.within(bounded),
-            self.unclaimed(filter)
-        )
+        format!("{} AND {open}{}", self.range.within(bounded), self.unclaimed(filter))
     }
 
     /// Rows that nobody else has a claim on. Where values are elided nothing is noted: the clock
@@ -82,11 +75,8 @@ impl<'a> FillSql<'a> {
     #[must_use]
     pub fn update(&self, bounded: bool, filter: Filter) -> String {
         let target = self.target;
-        let value = if target.overwrite {
-            target.derived()
-        } else {
-            format!("(\n{}\n)", target.value)
-        };
+        let value =
+            if target.overwrite { target.derived() } else { format!("(\n{}\n)", target.value) };
         format!(
             "UPDATE {} SET {} = {value} WHERE {}",
             target.table.sql(),
@@ -117,11 +107,7 @@ impl<'a> FillSql<'a> {
         } else {
             format!(" AND {} IS NULL", self.target.column_sql())
         };
-        format!(
-            "{}{null}{}",
-            self.range.within(bounded),
-            self.unclaimed(filter)
-        )
+        format!("{}{null}{}", self.range.within(bounded), self.unclaimed(filter))
     }
 
     /// Writes one derived value: parameters are the scan key, then the value.
@@ -129,11 +115,8 @@ impl<'a> FillSql<'a> {
     pub fn update_one(&self, filter: Filter) -> String {
         let target = self.target;
         let terms = &self.range.terms;
-        let key: Vec<String> = terms
-            .iter()
-            .enumerate()
-            .map(|(i, t)| format!("{t} = ?{}", i + 1))
-            .collect();
+        let key: Vec<String> =
+            terms.iter().enumerate().map(|(i, t)| format!("{t} = ?{}", i + 1)).collect();
         let value = format!("?{}", terms.len() + 1);
         let column = target.column_sql();
         let open = if target.overwrite {
@@ -204,10 +187,7 @@ impl<'a> FillSql<'a> {
     pub fn note_unproven(&self, bounded: bool) -> String {
         let target = self.target;
         let column = target.column_sql();
-        let both = Filter {
-            dirty: true,
-            user: true,
-        };
+        let both = Filter { dirty: true, user: true };
         format!(
             "INSERT INTO {} (kind, {}) SELECT 0, {} FROM {} WHERE {} \
              AND {column} COLLATE BINARY IS NOT {}{}",
@@ -238,12 +218,7 @@ impl<'a> FillSql<'a> {
         if self.target.sources.is_empty() {
             return "0".to_owned();
         }
-        crate::db::quote::list(
-            self.target
-                .sources
-                .iter()
-                .map(|s| crate::db::quote::ident(s)),
-        )
+        crate::db::quote::list(self.target.sources.iter().map(|s| crate::db::quote::ident(s)))
     }
 
     /// Sets our cells of a range back to NULL.

@@ -56,11 +56,7 @@ impl RangeSql {
     /// The first parameter number that is free.
     #[must_use]
     pub fn next_parameter(&self, bounded: bool) -> usize {
-        if bounded {
-            2 * self.terms.len() + 1
-        } else {
-            self.terms.len() + 1
-        }
+        if bounded { 2 * self.terms.len() + 1 } else { self.terms.len() + 1 }
     }
 }
 
@@ -97,12 +93,7 @@ fn mixed(scan: &ScanKey, first: usize, through: bool) -> String {
             .enumerate()
             .map(|(j, t)| format!("{} = ?{}", t.sql, first + j))
             .collect();
-        parts.push(format!(
-            "{} {} ?{}",
-            term.sql,
-            operator(term.descending),
-            first + i
-        ));
+        parts.push(format!("{} {} ?{}", term.sql, operator(term.descending), first + i));
         alternatives.push(format!("({})", parts.join(" AND ")));
     }
     if through {
@@ -127,29 +118,21 @@ impl KeyMatch {
     /// The side tables' names of the key columns: `k1, k2, ..`.
     #[must_use]
     pub fn side_columns(target: &Target, prefix: char) -> Vec<String> {
-        (1..=target.table.key.len())
-            .map(|i| format!("{prefix}{i}"))
-            .collect()
+        (1..=target.table.key.len()).map(|i| format!("{prefix}{i}")).collect()
     }
 
     /// The condition that a row of `side` has the key of the table's current row.
     #[must_use]
     pub fn of_row(target: &Target, side: &str) -> String {
         let sides = Self::side_columns(target, 'k');
-        let pairs = target
-            .key_sql()
-            .zip(sides)
-            .map(|(key, k)| format!("{side}.{k} IS {key}"));
+        let pairs = target.key_sql().zip(sides).map(|(key, k)| format!("{side}.{k} IS {key}"));
         pairs.collect::<Vec<_>>().join(" AND ")
     }
 
     /// The condition that the table's row has the key given as parameters from `?1`.
     #[must_use]
     pub fn row_is(target: &Target) -> String {
-        let pairs = target
-            .key_sql()
-            .enumerate()
-            .map(|(i, key)| format!("{key} IS ?{}", i + 1));
+        let pairs = target.key_sql().enumerate().map(|(i, key)| format!("{key} IS ?{}", i + 1));
         pairs.collect::<Vec<_>>().join(" AND ")
     }
 
@@ -157,10 +140,7 @@ impl KeyMatch {
     #[must_use]
     pub fn side_is(target: &Target) -> String {
         let sides = Self::side_columns(target, 'k');
-        let pairs = sides
-            .iter()
-            .enumerate()
-            .map(|(i, k)| format!("{k} IS ?{}", i + 1));
+        let pairs = sides.iter().enumerate().map(|(i, k)| format!("{k} IS ?{}", i + 1));
         pairs.collect::<Vec<_>>().join(" AND ")
     }
 }
@@ -173,15 +153,9 @@ mod tests {
     fn scan(terms: &[(&str, bool)]) -> ScanKey {
         let terms = terms
             .iter()
-            .map(|(sql, descending)| ScanTerm {
-                sql: (*sql).to_owned(),
-                descending: *descending,
-            })
+            .map(|(sql, descending)| ScanTerm { sql: (*sql).to_owned(), descending: *descending })
             .collect();
-        ScanKey {
-            terms,
-            stable: true,
-        }
+        ScanKey { terms, stable: true }
     }
 
     #[test]
@@ -195,20 +169,14 @@ mod tests {
     #[test]
     fn equal_directions_are_a_row_value() {
         let range = RangeSql::new(&scan(&[("a", true), ("b", true)]));
-        assert_eq!(
-            range.within(true),
-            "(a, b) < (?1, ?2) AND (a, b) >= (?3, ?4)"
-        );
+        assert_eq!(range.within(true), "(a, b) < (?1, ?2) AND (a, b) >= (?3, ?4)");
         assert_eq!(range.order, "a DESC, b DESC");
     }
 
     #[test]
     fn mixed_directions_are_spelled_out() {
         let range = RangeSql::new(&scan(&[("a", false), ("b", true)]));
-        assert_eq!(
-            range.after(true),
-            "a >= ?1 AND ((a > ?1) OR (a = ?1 AND b < ?2))"
-        );
+        assert_eq!(range.after(true), "a >= ?1 AND ((a > ?1) OR (a = ?1 AND b < ?2))");
         assert_eq!(
             range.within(false),
             "a <= ?1 AND ((a < ?1) OR (a = ?1 AND b > ?2) OR (a = ?1 AND b = ?2))"

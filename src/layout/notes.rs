@@ -38,9 +38,7 @@ impl NoteKind {
     /// The kind with that number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
-        [Self::Source, Self::Target, Self::Insert, Self::Key]
-            .into_iter()
-            .find(|k| k.code() == code)
+        [Self::Source, Self::Target, Self::Insert, Self::Key].into_iter().find(|k| k.code() == code)
     }
 }
 
@@ -51,12 +49,7 @@ pub fn note_schema(target: &Target) -> String {
     let keys = KeyMatch::side_columns(target, 'k');
     let declared = |prefix: char| {
         list(target.table.key.iter().enumerate().map(|(i, key)| {
-            format!(
-                "{prefix}{} {} COLLATE {}",
-                i + 1,
-                key.affinity.declaration(),
-                key.collation
-            )
+            format!("{prefix}{} {} COLLATE {}", i + 1, key.affinity.declaration(), key.collation)
         }))
     };
     let users = match target.table.key_kind {
@@ -102,12 +95,7 @@ fn triggers(target: &Target) -> Vec<(String, String, NoteKind)> {
     let [insert, source, written, key] = trigger_names(target.n);
     let is_key = |name: &String| target.table.key.iter().any(|k| &k.name == name);
     let of = |names: Vec<String>| format!("UPDATE OF {}", list(names.iter().map(|n| ident(n))));
-    let sources: Vec<String> = target
-        .sources
-        .iter()
-        .filter(|s| !is_key(s))
-        .cloned()
-        .collect();
+    let sources: Vec<String> = target.sources.iter().filter(|s| !is_key(s)).cloned().collect();
     let keys: Vec<String> = target.table.key.iter().map(|k| k.name.clone()).collect();
     let mut all = vec![
         (insert, "INSERT".to_owned(), NoteKind::Insert),
@@ -121,15 +109,8 @@ fn triggers(target: &Target) -> Vec<(String, String, NoteKind)> {
 }
 
 fn trigger(target: &Target, name: &str, event: &str, kind: NoteKind) -> String {
-    let values = |row: &str| {
-        list(
-            target
-                .table
-                .key
-                .iter()
-                .map(|key| format!("{row}.{}", ident(&key.name))),
-        )
-    };
+    let values =
+        |row: &str| list(target.table.key.iter().map(|key| format!("{row}.{}", ident(&key.name))));
     let keys = list(KeyMatch::side_columns(target, 'k'));
     let (columns, old) = match kind {
         NoteKind::Key => {

@@ -127,9 +127,6 @@ impl Target {
     /// The quoted, qualified key columns of the table.
     pub(super) fn key_sql(&self) -> impl Iterator<Item = String> {
         let table = self.table.sql();
-        self.table
-            .key
-            .iter()
-            .map(move |key| format!("{table}.{}", ident(&key.name)))
+        self.table.key.iter().map(move |key| format!("{table}.{}", ident(&key.name)))
     }
 }

@@ -151,10 +151,7 @@ impl Lease {
             )
             .doing(what)?;
         tx.commit().doing(what)?;
-        Ok(Attempt::Taken(Self {
-            migration: migration.to_owned(),
-            token,
-        }))
+        Ok(Attempt::Taken(Self { migration: migration.to_owned(), token }))
     }
 
     /// Checks the token and counts a heartbeat. The caller is inside a write transaction.
@@ -168,8 +165,7 @@ impl Lease {
                  WHERE migration = ?1 AND token = ?2 RETURNING stop",
             )
             .and_then(|mut s| {
-                s.query_row((&self.migration, self.token, throttle), |row| row.get(0))
-                    .optional()
+                s.query_row((&self.migration, self.token, throttle), |row| row.get(0)).optional()
             })
             .doing("check the fencing token")?;
         Ok(match stop {
@@ -221,16 +217,11 @@ pub fn request_stop(conn: &Connection, migration: &str) -> Result<bool, DbError>
 /// This machine's host name.
 #[must_use]
 pub fn this_host() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn is_alive(pid: i64) -> bool {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     pid.is_some_and(|pid| {
         // EPERM means that it lives and belongs to somebody else.
         rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)

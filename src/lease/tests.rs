@@ -46,8 +46,7 @@ fn a_holder_whose_heartbeat_stands_still_is_replaced_after_one_period() {
 fn a_dead_process_of_this_host_is_replaced_at_once() {
     let mut conn = database();
     taken(Lease::acquire(&mut conn, "m", PERIOD, &|_| {}).expect("sql"));
-    conn.execute("UPDATE _dotfill_lease SET pid = 2147483646", [])
-        .expect("sql");
+    conn.execute("UPDATE _dotfill_lease SET pid = 2147483646", []).expect("sql");
     taken(Lease::acquire(&mut conn, "m", PERIOD, &|_| panic!("no waiting")).expect("sql"));
 }
 

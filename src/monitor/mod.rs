@@ -133,8 +133,7 @@ impl Monitor for Recorder {
 
     fn commit(&self, done: bool) {
         if done {
-            self.commits
-                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.commits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
     }
 }

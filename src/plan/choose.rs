@@ -27,28 +27,18 @@ pub(super) struct Choice {
 /// Chooses.
 pub(super) fn choose(question: &Question<'_>) -> Result<Choice, PlanError> {
     let change = question.change;
-    let chosen = |delivery, why: &str| {
-        Ok(Choice {
-            delivery,
-            why: why.to_owned(),
-        })
-    };
+    let chosen = |delivery, why: &str| Ok(Choice { delivery, why: why.to_owned() });
     match change.delivery {
-        Wish::Auto if question.elidable() && change.writable => chosen(
-            Delivery::Elide,
-            "the value is the column's default: no row is written",
-        ),
+        Wish::Auto if question.elidable() && change.writable => {
+            chosen(Delivery::Elide, "the value is the column's default: no row is written")
+        }
         Wish::Auto if !change.writable => {
             question.check_virtual()?;
-            chosen(
-                Delivery::Virtual,
-                "nobody writes the column: it is computed when it is read",
-            )
+            chosen(Delivery::Virtual, "nobody writes the column: it is computed when it is read")
         }
-        Wish::Auto => chosen(
-            Delivery::Derive,
-            "each replica derives the value from rows that it already has",
-        ),
+        Wish::Auto => {
+            chosen(Delivery::Derive, "each replica derives the value from rows that it already has")
+        }
         Wish::Virtual => {
             question.check_virtual()?;
             chosen(Delivery::Virtual, "the file asks for it")
@@ -59,7 +49,7 @@ pub(super) fn choose(question: &Question<'_>) -> Result<Choice, PlanError> {
             question.check_native()?;
             chosen(Delivery::Native, "the file asks for it")
         }
-        _ => chosen(Delivery::Derive, "the file asks for it"),
+        Wish::Derive => chosen(Delivery::Derive, "the file asks for it"),
     }
 }
 
@@ -130,8 +120,6 @@ fn default_is(default: Option<&str>, value: &Datum) -> bool {
     let Ok(conn) = Connection::open_in_memory() else {
         return false;
     };
-    conn.query_row(&format!("SELECT (\n{default}\n)"), [], |row| {
-        row.get::<_, Datum>(0)
-    })
-    .is_ok_and(|found| found == *value)
+    conn.query_row(&format!("SELECT (\n{default}\n)"), [], |row| row.get::<_, Datum>(0))
+        .is_ok_and(|found| found == *value)
 }

@@ -32,10 +32,6 @@ impl PlanError {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self::Refused {
-            at: at.into(),
-            problem: problem.into(),
-            remedy: remedy.into(),
-        }
+        Self::Refused { at: at.into(), problem: problem.into(), remedy: remedy.into() }
     }
 }

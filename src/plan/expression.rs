@@ -35,12 +35,7 @@ pub fn expression_cost(
     // The first pass brings the rows into the cache.
     pass(conn, target, &sources, after)?;
     let loading = pass(conn, target, &sources, after)?;
-    let evaluating = pass(
-        conn,
-        target,
-        &format!("{sources}, {}", target.derived()),
-        after,
-    )?;
+    let evaluating = pass(conn, target, &format!("{sources}, {}", target.derived()), after)?;
     Ok(evaluating.saturating_sub(loading))
 }
 

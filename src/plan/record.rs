@@ -53,34 +53,19 @@ pub fn record_bytes(
     conn.prepare_cached(&sql(target, cr))
         .and_then(|mut s| {
             s.query_row([ordinal, after], |row| {
-                Ok(Records {
-                    count: row.get(0)?,
-                    bytes: row.get(1)?,
-                })
+                Ok(Records { count: row.get(0)?, bytes: row.get(1)? })
             })
         })
-        .doing(format!(
-            "measure the change records of {}",
-            target.table.sql()
-        ))
+        .doing(format!("measure the change records of {}", target.table.sql()))
 }
 
 /// Walks the clock's index of versions, then seeks key and row.
 fn sql(target: &Target, cr: &CrTable) -> String {
     let (clock, pks, table) = (&cr.clock, &cr.pks, target.table.sql());
-    let keys: Vec<String> = target
-        .table
-        .key
-        .iter()
-        .map(|key| ident(&key.name))
-        .collect();
-    let same = keys
-        .iter()
-        .map(|key| format!("{table}.{key} = {pks}.{key}"));
-    let packed: String = keys
-        .iter()
-        .map(|key| format!(" + {}", packed(&format!("{table}.{key}"))))
-        .collect();
+    let keys: Vec<String> = target.table.key.iter().map(|key| ident(&key.name)).collect();
+    let same = keys.iter().map(|key| format!("{table}.{key} = {pks}.{key}"));
+    let packed: String =
+        keys.iter().map(|key| format!(" + {}", packed(&format!("{table}.{key}")))).collect();
     let fixed = FIXED_BYTES + target.table.name.len() + target.column.len() + 1;
     let value = format!("{table}.{}", target.column_sql());
     format!(

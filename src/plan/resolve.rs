@@ -74,10 +74,7 @@ pub fn resolve(
         crsqlite::check_triggers(conn, &table)?;
     }
     let overwrite = existing && matches!(layout, Layout::CrSqlite(_));
-    let column = table
-        .column(&change.column)
-        .map_or(&change.column, |c| &c.name)
-        .clone();
+    let column = table.column(&change.column).map_or(&change.column, |c| &c.name).clone();
     let target = Target {
         n: 0,
         column,
@@ -93,13 +90,7 @@ pub fn resolve(
         layout,
         table,
     };
-    Ok(Resolved {
-        target,
-        column_exists: existing,
-        why: delivery.why,
-        triggers,
-        environment,
-    })
+    Ok(Resolved { target, column_exists: existing, why: delivery.why, triggers, environment })
 }
 
 fn check_version(conn: &Connection, environment: &Environment) -> Result<(), PlanError> {
@@ -115,11 +106,9 @@ fn check_version(conn: &Connection, environment: &Environment) -> Result<(), Pla
 
 fn read_table(conn: &Connection, change: &ColumnChange, at: &str) -> Result<Table, PlanError> {
     Table::read(conn, &change.table).map_err(|error| match error {
-        crate::db::DbError::Unusable {
-            problem,
-            remedy,
-            path,
-        } => PlanError::refused(at, format!("{}: {problem}", path.display()), remedy),
+        crate::db::DbError::Unusable { problem, remedy, path } => {
+            PlanError::refused(at, format!("{}: {problem}", path.display()), remedy)
+        }
         other => other.into(),
     })
 }
@@ -136,11 +125,7 @@ fn check_target(
     };
     let name = ident(&column.name);
     let refused = |key: &str, problem: String, remedy: &str| {
-        Err(PlanError::refused(
-            migration.at(index, key),
-            problem,
-            remedy,
-        ))
+        Err(PlanError::refused(migration.at(index, key), problem, remedy))
     };
     let in_key = column.key_position > 0 || table.key.iter().any(|key| key.name == column.name);
     if in_key {
@@ -155,11 +140,7 @@ fn check_target(
             "type",
             format!(
                 "column {name} exists with type {}, not {}",
-                if column.type_name.is_empty() {
-                    "(none)"
-                } else {
-                    &column.type_name
-                },
+                if column.type_name.is_empty() { "(none)" } else { &column.type_name },
                 change.type_name
             ),
             "write the column's own type in the migration file, or choose another column",
@@ -195,20 +176,9 @@ impl Expressions {
                 )
             })
         };
-        let value = change
-            .value
-            .as_deref()
-            .map(|sql| judge("value", sql))
-            .transpose()?;
-        let filter = change
-            .filter
-            .as_deref()
-            .map(|sql| judge("where", sql))
-            .transpose()?;
-        let mut sources = value
-            .as_ref()
-            .map(|v| v.sources.clone())
-            .unwrap_or_default();
+        let value = change.value.as_deref().map(|sql| judge("value", sql)).transpose()?;
+        let filter = change.filter.as_deref().map(|sql| judge("where", sql)).transpose()?;
+        let mut sources = value.as_ref().map(|v| v.sources.clone()).unwrap_or_default();
         for name in filter.iter().flat_map(|f| &f.sources) {
             if !sources.contains(name) {
                 sources.push(name.clone());
@@ -216,10 +186,7 @@ impl Expressions {
         }
         let constant = match (&value, &filter) {
             (None, _) => Some(Datum::Null),
-            (Some(value), None) => value
-                .constant
-                .as_ref()
-                .map(|v| Datum::from(ValueRef::from(v))),
+            (Some(value), None) => value.constant.as_ref().map(|v| Datum::from(ValueRef::from(v))),
             (Some(_), Some(_)) => None,
         };
         Ok(Self { sources, constant })

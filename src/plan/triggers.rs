@@ -44,8 +44,7 @@ pub fn user_triggers(
     }))
     .doing(&what)?;
     let firing = firing(conn, table, column, &seen);
-    conn.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)
-        .doing(&what)?;
+    conn.authorizer(None::<fn(AuthContext<'_>) -> Authorization>).doing(&what)?;
     let mut triggers = Vec::new();
     for (name, writes) in firing? {
         let mut replicated = Vec::new();
@@ -54,11 +53,7 @@ pub fn user_triggers(
                 replicated.push(table.clone());
             }
         }
-        triggers.push(UserTrigger {
-            name,
-            writes: writes.into_iter().collect(),
-            replicated,
-        });
+        triggers.push(UserTrigger { name, writes: writes.into_iter().collect(), replicated });
     }
     Ok(triggers)
 }
@@ -71,31 +66,21 @@ fn firing(
 ) -> Result<Writes, DbError> {
     let probe = |column: &str| {
         seen.lock().clear();
-        let sql = format!(
-            "UPDATE {} SET {1} = {1} WHERE 0",
-            table.sql(),
-            ident(column)
-        );
-        conn.prepare(&sql)
-            .doing(format!("prepare an update of {}", table.sql()))?;
+        let sql = format!("UPDATE {} SET {1} = {1} WHERE 0", table.sql(), ident(column));
+        conn.prepare(&sql).doing(format!("prepare an update of {}", table.sql()))?;
         Ok::<_, DbError>(std::mem::take(&mut *seen.lock()))
     };
     if let Some(existing) = table.column(column) {
-        return if existing.generated {
-            Ok(Writes::new())
-        } else {
-            probe(&existing.name)
-        };
+        return if existing.generated { Ok(Writes::new()) } else { probe(&existing.name) };
     }
     let mut common: Option<Writes> = None;
     for column in table.columns.iter().filter(|c| !c.generated) {
         let found = probe(&column.name)?;
         common = Some(match common {
             None => found,
-            Some(before) => before
-                .into_iter()
-                .filter(|(name, _)| found.contains_key(name))
-                .collect(),
+            Some(before) => {
+                before.into_iter().filter(|(name, _)| found.contains_key(name)).collect()
+            }
         });
     }
     Ok(common.unwrap_or_default())

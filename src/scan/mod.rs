@@ -82,9 +82,8 @@ impl<'a> RowReader<'a> {
         let what = format!("read rows up to {}", range.through);
         let terms = self.sql.range.terms.len();
         let mut statement = self.conn.prepare_cached(&sql).doing(&what)?;
-        let mut rows = statement
-            .query(rusqlite::params_from_iter(range.parameters()))
-            .doing(&what)?;
+        let mut rows =
+            statement.query(rusqlite::params_from_iter(range.parameters())).doing(&what)?;
         let mut digest = RangeDigest::default();
         let mut derived = Vec::with_capacity(usize::try_from(range.rows).unwrap_or(0).min(65_536));
         loop {
@@ -93,38 +92,19 @@ impl<'a> RowReader<'a> {
                 Ok(None) => break,
                 Err(error) if is_row_error(&error) => {
                     let message = expr::plain(&error);
-                    return Err(ScanError::Row {
-                        through: range.through.to_string(),
-                        message,
-                    });
+                    return Err(ScanError::Row { through: range.through.to_string(), message });
                 }
                 Err(source) => {
-                    return Err(DbError::Sql {
-                        doing: what,
-                        source,
-                    }
-                    .into());
+                    return Err(DbError::Sql { doing: what, source }.into());
                 }
             };
             let value = row.get_ref(terms + self.sources).doing(&what)?;
-            digest += self
-                .hasher
-                .row(row, terms, self.sources, value)
-                .doing(&what)?;
+            digest += self.hasher.row(row, terms, self.sources, value).doing(&what)?;
             if self.overwrite || !matches!(value, ValueRef::Null) {
                 let key = Position::from_row(row, terms).doing(&what)?;
-                derived.push(DerivedRow {
-                    key,
-                    value: value.into(),
-                });
+                derived.push(DerivedRow { key, value: value.into() });
             }
         }
-        Ok(ChangeBatch {
-            range: range.clone(),
-            epoch,
-            rows: derived,
-            digest,
-            skipped: 0,
-        })
+        Ok(ChangeBatch { range: range.clone(), epoch, rows: derived, digest, skipped: 0 })
     }
 }

@@ -18,19 +18,14 @@ impl Position {
     /// # Errors
     /// When the row has fewer columns.
     pub fn from_row(row: &Row<'_>, terms: usize) -> rusqlite::Result<Self> {
-        (0..terms)
-            .map(|i| row.get(i))
-            .collect::<rusqlite::Result<_>>()
-            .map(Self)
+        (0..terms).map(|i| row.get(i)).collect::<rusqlite::Result<_>>().map(Self)
     }
 
     /// The form kept in a checkpoint: the values in [`encode`]'s encoding, as hexadecimal digits.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut bytes = Vec::new();
-        self.0
-            .iter()
-            .for_each(|value| encode(value.as_ref(), &mut bytes));
+        self.0.iter().for_each(|value| encode(value.as_ref(), &mut bytes));
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -76,9 +71,7 @@ impl Range {
     /// The values for the parameters of [`RangeSql::within`].
     pub fn parameters(&self) -> impl Iterator<Item = &dyn ToSql> {
         let after = self.after.iter().flat_map(|position| position.0.iter());
-        after
-            .chain(self.through.0.iter())
-            .map(|value| value as &dyn ToSql)
+        after.chain(self.through.0.iter()).map(|value| value as &dyn ToSql)
     }
 
     /// True where there is a lower bound.
@@ -148,23 +141,17 @@ impl<'a> Splitter<'a> {
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub fn next(&mut self) -> Result<Option<Range>, DbError> {
+    pub fn next_range(&mut self) -> Result<Option<Range>, DbError> {
         let bounded = usize::from(self.after.is_some());
         let found = match self.seek(&self.step[bounded])? {
             Some(through) => Some((through, self.rows)),
             // Fewer rows are left: count is a bound, which is all that a last range needs.
-            None => self
-                .seek(&self.rest[bounded])?
-                .map(|through| (through, self.rows - 1)),
+            None => self.seek(&self.rest[bounded])?.map(|through| (through, self.rows - 1)),
         };
         let Some((through, rows)) = found else {
             return Ok(None);
         };
-        let range = Range {
-            after: self.after.replace(through.clone()),
-            through,
-            rows,
-        };
+        let range = Range { after: self.after.replace(through.clone()), through, rows };
         Ok(Some(range))
     }
 

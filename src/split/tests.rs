@@ -8,7 +8,7 @@ fn ranges(schema: &str, rows: u64) -> (Connection, Table, Vec<Range>) {
     let table = Table::read(&conn, "t").expect("table");
     let mut splitter = Splitter::new(&conn, &table, rows, None);
     let mut found = Vec::new();
-    while let Some(range) = splitter.next().expect("split") {
+    while let Some(range) = splitter.next_range().expect("split") {
         found.push(range);
         assert!(found.len() < 10_000, "the splitter does not end");
     }
@@ -19,23 +19,13 @@ fn ranges(schema: &str, rows: u64) -> (Connection, Table, Vec<Range>) {
 fn covered(schema: &str, rows: u64) {
     let (conn, table, found) = ranges(schema, rows);
     let sql = RangeSql::new(&table.scan);
-    let total: i64 = conn
-        .query_row("SELECT count(*) FROM t", [], |r| r.get(0))
-        .expect("count");
+    let total: i64 = conn.query_row("SELECT count(*) FROM t", [], |r| r.get(0)).expect("count");
     let mut seen = 0;
     for range in &found {
-        let count = format!(
-            "SELECT count(*) FROM t WHERE {}",
-            sql.within(range.bounded())
-        );
+        let count = format!("SELECT count(*) FROM t WHERE {}", sql.within(range.bounded()));
         let parameters: Vec<_> = range.parameters().collect();
-        let n: i64 = conn
-            .query_row(&count, parameters.as_slice(), |r| r.get(0))
-            .expect("range");
-        assert!(
-            n <= i64::try_from(rows).expect("small"),
-            "{schema}: {n} rows in {range:?}"
-        );
+        let n: i64 = conn.query_row(&count, parameters.as_slice(), |r| r.get(0)).expect("range");
+        assert!(n <= i64::try_from(rows).expect("small"), "{schema}: {n} rows in {range:?}");
         seen += n;
     }
     assert_eq!(seen, total, "{schema}");
@@ -48,26 +38,11 @@ fn every_kind_of_key_is_covered() {
     for (keys, values) in [
         ("id INTEGER PRIMARY KEY, v", "i, 1"),
         ("id INTEGER PRIMARY KEY, v", "i * 1000003 - 500000000, 1"),
-        (
-            "id TEXT PRIMARY KEY, v",
-            "CASE WHEN i % 3 THEN 'k' || i END, 1",
-        ),
-        (
-            "a, b, PRIMARY KEY (a, b)) WITHOUT ROWID; --",
-            "i % 7, 'x' || i",
-        ),
-        (
-            "a, b, PRIMARY KEY (a DESC, b DESC)) WITHOUT ROWID; --",
-            "i % 7, 'x' || i",
-        ),
-        (
-            "a, b, PRIMARY KEY (a DESC, b)) WITHOUT ROWID; --",
-            "i % 7, x'00' || i",
-        ),
-        (
-            "a COLLATE NOCASE, b, PRIMARY KEY (a, b)) WITHOUT ROWID; --",
-            "char(65 + i % 50), i",
-        ),
+        ("id TEXT PRIMARY KEY, v", "CASE WHEN i % 3 THEN 'k' || i END, 1"),
+        ("a, b, PRIMARY KEY (a, b)) WITHOUT ROWID; --", "i % 7, 'x' || i"),
+        ("a, b, PRIMARY KEY (a DESC, b DESC)) WITHOUT ROWID; --", "i % 7, 'x' || i"),
+        ("a, b, PRIMARY KEY (a DESC, b)) WITHOUT ROWID; --", "i % 7, x'00' || i"),
+        ("a COLLATE NOCASE, b, PRIMARY KEY (a, b)) WITHOUT ROWID; --", "char(65 + i % 50), i"),
         ("rowid TEXT, oid INT PRIMARY KEY", "'r', i"),
     ] {
         let schema =
@@ -80,11 +55,7 @@ fn every_kind_of_key_is_covered() {
 
 #[test]
 fn an_empty_table_has_no_range() {
-    assert!(
-        ranges("CREATE TABLE t (id INTEGER PRIMARY KEY)", 10)
-            .2
-            .is_empty()
-    );
+    assert!(ranges("CREATE TABLE t (id INTEGER PRIMARY KEY)", 10).2.is_empty());
 }
 
 #[test]

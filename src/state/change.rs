@@ -57,10 +57,7 @@ impl std::fmt::Display for Phase {
 impl FromSql for Phase {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let name = value.as_str()?;
-        Self::ALL
-            .into_iter()
-            .find(|p| p.as_str() == name)
-            .ok_or(FromSqlError::InvalidType)
+        Self::ALL.into_iter().find(|p| p.as_str() == name).ok_or(FromSqlError::InvalidType)
     }
 }
 
@@ -128,13 +125,7 @@ impl MigrationRow {
         conn.execute(
             "INSERT INTO _dotfill_migrations (id, digest, text, phase, sqlite_version, \
              dotfill_version) VALUES (?1, ?2, ?3, 'filling', ?4, ?5)",
-            (
-                id,
-                digest,
-                text,
-                rusqlite::version(),
-                env!("CARGO_PKG_VERSION"),
-            ),
+            (id, digest, text, rusqlite::version(), env!("CARGO_PKG_VERSION")),
         )
         .doing(format!("record migration {id}"))?;
         Ok(())
@@ -183,6 +174,7 @@ impl std::ops::AddAssign for Counters {
 
 /// One row of `_dotfill_changes`.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a column")]
 pub struct ChangeRow {
     /// Its number in this database.
     pub n: i64,

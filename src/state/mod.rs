@@ -56,9 +56,7 @@ pub fn events(
         )
         .doing("read the events")?;
     statement
-        .query_map((migration, limit), |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
+        .query_map((migration, limit), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .and_then(Iterator::collect)
         .doing("read the events")
 }

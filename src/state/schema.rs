@@ -79,11 +79,9 @@ pub fn exists(conn: &Connection) -> Result<bool, DbError> {
         return Ok(false);
     }
     let version: i64 = conn
-        .query_row(
-            "SELECT value FROM _dotfill_meta WHERE key = 'schema_version'",
-            [],
-            |row| row.get(0),
-        )
+        .query_row("SELECT value FROM _dotfill_meta WHERE key = 'schema_version'", [], |row| {
+            row.get(0)
+        })
         .doing("read the version of dotfill's tables")?;
     if version == SCHEMA_VERSION {
         return Ok(true);
@@ -100,11 +98,7 @@ pub fn exists(conn: &Connection) -> Result<bool, DbError> {
 /// # Errors
 /// When they cannot be created, or are of a newer version.
 pub fn create(conn: &Connection) -> Result<(), DbError> {
-    if exists(conn)? {
-        Ok(())
-    } else {
-        conn.execute_batch(TABLES).doing("create dotfill's tables")
-    }
+    if exists(conn)? { Ok(()) } else { conn.execute_batch(TABLES).doing("create dotfill's tables") }
 }
 
 /// A number for a new change, never given before in this database.
@@ -135,8 +129,7 @@ pub fn drop_all(conn: &Connection) -> Result<(), DbError> {
         .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
         .doing("list dotfill's tables")?;
     for name in names {
-        conn.execute_batch(&format!("DROP TABLE {}", ident(&name)))
-            .doing("drop our tables")?;
+        conn.execute_batch(&format!("DROP TABLE {}", ident(&name))).doing("drop our tables")?;
     }
     Ok(())
 }

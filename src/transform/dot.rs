@@ -43,10 +43,7 @@ impl DotDeriver {
             hasher.update(&(field.len() as u64).to_le_bytes());
             hasher.update(field.as_bytes());
         }
-        Self {
-            key: *hasher.finalize().as_bytes(),
-            input: Vec::with_capacity(256),
-        }
+        Self { key: *hasher.finalize().as_bytes(), input: Vec::with_capacity(256) }
     }
 
     /// The dot of the fact that the row with this key holds `element`.
@@ -78,17 +75,11 @@ mod tests {
         let mut deriver = DotDeriver::new("m", "t", "c");
         let key = [ValueRef::Integer(1)];
         let dot = deriver.dot(&key, ValueRef::Text(b"a"));
-        assert_eq!(
-            dot,
-            DotDeriver::new("m", "t", "c").dot(&key, ValueRef::Text(b"a"))
-        );
+        assert_eq!(dot, DotDeriver::new("m", "t", "c").dot(&key, ValueRef::Text(b"a")));
         let others = [
             deriver.dot(&key, ValueRef::Blob(b"a")),
             deriver.dot(&[ValueRef::Real(1.0)], ValueRef::Text(b"a")),
-            deriver.dot(
-                &[ValueRef::Integer(1), ValueRef::Null],
-                ValueRef::Text(b"a"),
-            ),
+            deriver.dot(&[ValueRef::Integer(1), ValueRef::Null], ValueRef::Text(b"a")),
             DotDeriver::new("n", "t", "c").dot(&key, ValueRef::Text(b"a")),
             DotDeriver::new("m", "tc", "").dot(&key, ValueRef::Text(b"a")),
         ];

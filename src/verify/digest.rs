@@ -64,10 +64,7 @@ impl RowHasher {
             hasher.update(&(field.len() as u64).to_le_bytes());
             hasher.update(field.as_bytes());
         }
-        Self {
-            key: *hasher.finalize().as_bytes(),
-            buffer: Vec::with_capacity(512),
-        }
+        Self { key: *hasher.finalize().as_bytes(), buffer: Vec::with_capacity(512) }
     }
 
     /// The digest of one row, whose first `terms` columns are its key, the next `sources` its
@@ -95,11 +92,7 @@ impl RowHasher {
         self.buffer.truncate(key);
         self.buffer[0] = 1;
         encode(cell, &mut self.buffer);
-        Ok(RangeDigest {
-            rows: 1,
-            sources,
-            values: self.hash(),
-        })
+        Ok(RangeDigest { rows: 1, sources, values: self.hash() })
     }
 
     fn hash(&self) -> u128 {

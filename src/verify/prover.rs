@@ -63,12 +63,7 @@ impl<'a> Prover<'a> {
     /// Proves `target` through `conn`.
     #[must_use]
     pub fn new(conn: &'a Connection, target: &'a Target) -> Self {
-        Self {
-            conn,
-            target,
-            sql: FillSql::new(target),
-            hasher: RowHasher::new(target),
-        }
+        Self { conn, target, sql: FillSql::new(target), hasher: RowHasher::new(target) }
     }
 
     /// Proves one range. Where `expected` is what readers derived from the same source values,
@@ -132,27 +127,22 @@ impl<'a> Prover<'a> {
         let what = "look at the rows that differ";
         proof.unproven = 0;
         let terms = self.sql.range.terms.len();
-        let sql = self.sql.select_unproven(range.bounded(), self.filter()?);
+        let sql = self.sql.select_unproven(range.bounded(), self.filter());
         let mut statement = self.conn.prepare_cached(&sql).doing(what)?;
         let parameters = rusqlite::params_from_iter(range.parameters());
         let mut rows = statement.query(parameters).doing(what)?;
         while let Some(row) = rows.next().doing(what)? {
             proof.unproven += 1;
             if proof.examples.len() < 5 {
-                proof
-                    .examples
-                    .push(Position::from_row(row, terms).doing(what)?);
+                proof.examples.push(Position::from_row(row, terms).doing(what)?);
             }
         }
         Ok(())
     }
 
-    fn filter(&self) -> Result<Filter, DbError> {
+    fn filter(&self) -> Filter {
         let noted = self.target.delivery.writes_cells();
-        Ok(Filter {
-            dirty: noted,
-            user: noted,
-        })
+        Filter { dirty: noted, user: noted }
     }
 
     /// Proves a range in which some row's expression fails, one row at a time.
@@ -160,11 +150,7 @@ impl<'a> Prover<'a> {
         let mut proof = self.scan(range, false)?;
         let mut after = range.after.clone();
         for through in self.keys(range)? {
-            let one = Range {
-                after: after.replace(through.clone()),
-                through,
-                rows: 1,
-            };
+            let one = Range { after: after.replace(through.clone()), through, rows: 1 };
             let mut found = match self.scan(&one, true) {
                 Ok(found) => found,
                 Err(ProofError::Db(DbError::Sql { source, .. })) if is_row_error(&source) => {
@@ -192,7 +178,7 @@ impl<'a> Prover<'a> {
 
     /// True where the one row of `range` is neither a user's nor noted.
     fn is_ours(&self, range: &Range) -> Result<bool, DbError> {
-        let sql = self.sql.select_unclaimed(range.bounded(), self.filter()?);
+        let sql = self.sql.select_unclaimed(range.bounded(), self.filter());
         self.conn
             .prepare_cached(&sql)
             .and_then(|mut s| s.exists(rusqlite::params_from_iter(range.parameters())))

@@ -32,11 +32,9 @@ use crate::write::Committed;
 /// # Errors
 /// When the table cannot be read.
 pub fn dirty_rows(conn: &Connection, n: i64) -> Result<u64, DbError> {
-    conn.query_row(
-        &format!("SELECT count(*) FROM _dotfill_dirty_{n}"),
-        [],
-        |row| row.get::<_, i64>(0),
-    )
+    conn.query_row(&format!("SELECT count(*) FROM _dotfill_dirty_{n}"), [], |row| {
+        row.get::<_, i64>(0)
+    })
     .map(i64::unsigned_abs)
     .doing("count the noted keys")
 }
@@ -174,21 +172,9 @@ impl<'a> Drainer<'a> {
             after.save(conn)?;
             Ok((drained, after))
         })?;
-        let Committed {
-            value: (drained, after),
-            hold,
-            was_busy,
-            foreign,
-            stop,
-        } = done;
+        let Committed { value: (drained, after), hold, was_busy, foreign, stop } = done;
         *change = after;
-        Ok(Committed {
-            value: drained,
-            hold,
-            was_busy,
-            foreign,
-            stop,
-        })
+        Ok(Committed { value: drained, hold, was_busy, foreign, stop })
     }
 
     /// Takes at most `limit` notes inside the caller's transaction.
@@ -218,10 +204,7 @@ impl<'a> Drainer<'a> {
     }
 
     /// The first notes, by key, with the last note's id and the keys in order.
-    #[expect(
-        clippy::type_complexity,
-        reason = "three parts that are used together once"
-    )]
+    #[expect(clippy::type_complexity, reason = "three parts that are used together once")]
     fn take(
         &self,
         conn: &Connection,
@@ -235,9 +218,7 @@ impl<'a> Drainer<'a> {
         let mut notes: HashMap<Vec<u8>, Notes> = HashMap::new();
         while let Some(row) = rows.next().doing(what)? {
             let columns = |from: usize| {
-                (from..from + keys)
-                    .map(|i| row.get(i))
-                    .collect::<rusqlite::Result<Vec<Datum>>>()
+                (from..from + keys).map(|i| row.get(i)).collect::<rusqlite::Result<Vec<Datum>>>()
             };
             last = Some(row.get(0).doing(what)?);
             let kind = NoteKind::from_code(row.get(1).doing(what)?);
@@ -245,10 +226,7 @@ impl<'a> Drainer<'a> {
             let slot = encoded(&key);
             let note = notes.entry(slot.clone()).or_insert_with(|| {
                 order.push(slot);
-                Notes {
-                    key,
-                    ..Notes::default()
-                }
+                Notes { key, ..Notes::default() }
             });
             match kind {
                 Some(NoteKind::Insert) => (note.inserted, note.written) = (true, 0),
@@ -261,10 +239,7 @@ impl<'a> Drainer<'a> {
                         let before = note.before.get_or_insert(old).clone();
                         notes.entry(slot.clone()).or_insert_with(|| {
                             order.push(slot);
-                            Notes {
-                                key: before,
-                                ..Notes::default()
-                            }
+                            Notes { key: before, ..Notes::default() }
                         });
                     }
                 }
@@ -290,22 +265,20 @@ impl<'a> Drainer<'a> {
             .prepare_cached(&self.sql.row)
             .and_then(|mut s| {
                 s.query_row(rusqlite::params_from_iter(key), |row| {
-                    let scan = (1..=self.terms)
-                        .map(|i| row.get(i))
-                        .collect::<Result<_, _>>()?;
+                    let scan = (1..=self.terms).map(|i| row.get(i)).collect::<Result<_, _>>()?;
                     Ok((row.get(0)?, Position(scan)))
                 })
                 .optional()
             })
             .doing(what)?;
         let Some((cell, position)) = found else {
-            return Ok(self.on_key(conn, &self.sql.remove_user, key)?);
+            return Ok(on_key(conn, &self.sql.remove_user, key)?);
         };
         drained.keys.push(encoded(&position.0));
         match self.owner(conn, note, &cell, publishers)? {
-            Owner::User => Ok(self.on_key(conn, &self.sql.add_user, key)?),
+            Owner::User => Ok(on_key(conn, &self.sql.add_user, key)?),
             owner => {
-                self.on_key(conn, &self.sql.remove_user, key)?;
+                on_key(conn, &self.sql.remove_user, key)?;
                 if self.derive {
                     self.derive(conn, note, owner, &cell, publisher, &mut drained.counters)?;
                 }
@@ -335,11 +308,7 @@ impl<'a> Drainer<'a> {
         } else {
             note.inserted || note.written > 0
         };
-        Ok(if was_user || by_user {
-            Owner::User
-        } else {
-            Owner::Ours
-        })
+        Ok(if was_user || by_user { Owner::User } else { Owner::Ours })
     }
 
     fn is_user(&self, conn: &Connection, note: &Notes) -> Result<bool, DbError> {
@@ -352,13 +321,6 @@ impl<'a> Drainer<'a> {
             return Ok(true);
         }
         note.before.as_ref().map_or(Ok(false), one)
-    }
-
-    fn on_key(&self, conn: &Connection, sql: &str, key: &[Datum]) -> Result<(), DbError> {
-        conn.prepare_cached(sql)
-            .and_then(|mut s| s.execute(rusqlite::params_from_iter(key)))
-            .doing("keep the users' keys")?;
-        Ok(())
     }
 
     fn derive(
@@ -412,9 +374,7 @@ impl<'a> Drainer<'a> {
         counters: &mut Counters,
     ) -> Result<Option<Datum>, WriteError> {
         let result = conn.prepare_cached(&self.sql.value).and_then(|mut s| {
-            s.query_row(rusqlite::params_from_iter(&note.key), |row| {
-                row.get::<_, Datum>(0)
-            })
+            s.query_row(rusqlite::params_from_iter(&note.key), |row| row.get::<_, Datum>(0))
         });
         match result {
             Ok(value) => Ok(Some(value)),
@@ -423,10 +383,7 @@ impl<'a> Drainer<'a> {
                 Ok(Some(Datum::Null))
             }
             Err(source) => {
-                let error = DbError::Sql {
-                    doing: "derive a noted row".to_owned(),
-                    source,
-                };
+                let error = DbError::Sql { doing: "derive a noted row".to_owned(), source };
                 Err(row_failed(self.target, &Position(note.key.clone()), error))
             }
         }
@@ -440,4 +397,11 @@ impl<'a> Drainer<'a> {
             .doing(format!("write {}", ident(&self.target.column)))
             .map_err(|error| row_failed(self.target, &Position(note.key.clone()), error))
     }
+}
+
+fn on_key(conn: &Connection, sql: &str, key: &[Datum]) -> Result<(), DbError> {
+    conn.prepare_cached(sql)
+        .and_then(|mut s| s.execute(rusqlite::params_from_iter(key)))
+        .doing("keep the users' keys")?;
+    Ok(())
 }

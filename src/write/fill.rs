@@ -39,18 +39,12 @@ impl<'a> Filler<'a> {
     /// Fills `target`, whose state is `change`.
     #[must_use]
     pub fn new(target: &'a Target, change: ChangeRow) -> Self {
-        Self {
-            target,
-            sql: FillSql::new(target),
-            change,
-            drained: HashMap::new(),
-        }
+        Self { target, sql: FillSql::new(target), change, drained: HashMap::new() }
     }
 
     /// Remembers that the drain of `epoch` has decided these keys.
     pub fn note_drained(&mut self, keys: impl IntoIterator<Item = Vec<u8>>, epoch: u64) {
-        self.drained
-            .extend(keys.into_iter().map(|key| (key, epoch)));
+        self.drained.extend(keys.into_iter().map(|key| (key, epoch)));
     }
 
     /// Forgets keys drained in `epoch` and before: no batch of an older snapshot is on its way.
@@ -71,13 +65,8 @@ impl<'a> Filler<'a> {
         let (target, sql, before) = (self.target, &self.sql, &self.change);
         let schema = session.schema_version();
         let done = session.transact(|conn| {
-            let count = Batch {
-                conn,
-                target,
-                sql,
-                migration: &before.migration,
-            }
-            .update(range, before.null_clocks)?;
+            let count = Batch { conn, target, sql, migration: &before.migration }
+                .update(range, before.null_clocks)?;
             let change = advanced(before, range, count, schema);
             change.save(conn)?;
             Ok((count, change))
@@ -97,13 +86,11 @@ impl<'a> Filler<'a> {
         let (target, sql, before, drained) = (self.target, &self.sql, &self.change, &self.drained);
         let schema = session.schema_version();
         let done = session.transact(|conn| {
-            let mut count = Batch {
-                conn,
-                target,
-                sql,
-                migration: &before.migration,
-            }
-            .apply(batch, drained, before.null_clocks)?;
+            let mut count = Batch { conn, target, sql, migration: &before.migration }.apply(
+                batch,
+                drained,
+                before.null_clocks,
+            )?;
             count.skipped += batch.skipped;
             let change = advanced(before, &batch.range, count, schema);
             change.save(conn)?;
@@ -113,21 +100,9 @@ impl<'a> Filler<'a> {
     }
 
     fn keep(&mut self, done: Committed<(BatchCount, ChangeRow)>) -> Committed<BatchCount> {
-        let Committed {
-            value: (count, change),
-            hold,
-            was_busy,
-            foreign,
-            stop,
-        } = done;
+        let Committed { value: (count, change), hold, was_busy, foreign, stop } = done;
         self.change = change;
-        Committed {
-            value: count,
-            hold,
-            was_busy,
-            foreign,
-            stop,
-        }
+        Committed { value: count, hold, was_busy, foreign, stop }
     }
 }
 
@@ -181,20 +156,12 @@ impl Batch<'_> {
                 .doing(format!("fill rows up to {}", range.through))
         };
         let Some(cr) = self.sql.crsqlite() else {
-            return Ok(BatchCount {
-                written: run(&update, &[])?,
-                ..BatchCount::default()
-            });
+            return Ok(BatchCount { written: run(&update, &[])?, ..BatchCount::default() });
         };
         if self.target.delivery != Delivery::Native && !null_clocks {
-            return Ok(BatchCount {
-                written: run(&update, &[])?,
-                ..BatchCount::default()
-            });
+            return Ok(BatchCount { written: run(&update, &[])?, ..BatchCount::default() });
         }
-        self.conn
-            .execute_batch("SAVEPOINT batch")
-            .doing("begin a batch")?;
+        self.conn.execute_batch("SAVEPOINT batch").doing("begin a batch")?;
         let all = || {
             let mut count = BatchCount::default();
             if self.target.delivery == Delivery::Native {
@@ -215,11 +182,7 @@ impl Batch<'_> {
             Ok(count)
         };
         let result = all();
-        let end = if result.is_ok() {
-            "RELEASE batch"
-        } else {
-            "ROLLBACK TO batch; RELEASE batch"
-        };
+        let end = if result.is_ok() { "RELEASE batch" } else { "ROLLBACK TO batch; RELEASE batch" };
         self.conn.execute_batch(end).doing("end a batch")?;
         result
     }
@@ -234,11 +197,7 @@ impl Batch<'_> {
         let mut total = BatchCount::default();
         let mut after = range.after.clone();
         for through in self.keys(range)? {
-            let one = Range {
-                after: after.replace(through.clone()),
-                through,
-                rows: 1,
-            };
+            let one = Range { after: after.replace(through.clone()), through, rows: 1 };
             match self.statements(&one, filter, null_clocks) {
                 Ok(count) => {
                     total.written += count.written;
@@ -287,10 +246,8 @@ impl Batch<'_> {
                 Ok(n) => count.written += n as u64,
                 Err(error) if is_row_error(&error) && self.target.skip_errors => count.skipped += 1,
                 Err(error) => {
-                    let error = DbError::Sql {
-                        doing: "write a derived value".to_owned(),
-                        source: error,
-                    };
+                    let error =
+                        DbError::Sql { doing: "write a derived value".to_owned(), source: error };
                     return Err(row_failed(self.target, &row.key, error));
                 }
             }
@@ -306,8 +263,9 @@ fn is_drained(drained: &HashMap<Vec<u8>, u64>, key: &Position, epoch: u64) -> bo
 /// A key as bytes that are equal exactly when the stored values are.
 pub(super) fn encoded(key: &[Datum]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(32);
-    key.iter()
-        .for_each(|value| crate::db::encode(value.as_ref(), &mut bytes));
+    for value in key {
+        crate::db::encode(value.as_ref(), &mut bytes);
+    }
     bytes
 }
 
@@ -330,8 +288,5 @@ pub(super) fn filter(conn: &Connection, target: &Target) -> Result<Filter, DbErr
             .and_then(|mut s| s.query_row([], |row| row.get(0)))
             .doing("look for noted keys")
     };
-    Ok(Filter {
-        dirty: any(&target.dirty_table())?,
-        user: any(&target.user_table())?,
-    })
+    Ok(Filter { dirty: any(&target.dirty_table())?, user: any(&target.user_table())? })
 }

@@ -33,19 +33,14 @@ pub fn prepare(
     let position = i64::try_from(position).unwrap_or(i64::MAX);
     let known = ChangeRow::of(session.conn(), migration)?;
     let known = known.into_iter().find(|c| c.position == position);
-    let Resolved {
-        mut target,
-        column_exists,
-        ..
-    } = resolved;
-    let change = match known {
-        Some(change) => change,
-        None => {
-            let made = session
-                .transact(|conn| create(conn, &mut target, !column_exists, migration, position))?;
-            session.accept_schema()?;
-            made.value
-        }
+    let Resolved { mut target, column_exists, .. } = resolved;
+    let change = if let Some(change) = known {
+        change
+    } else {
+        let made = session
+            .transact(|conn| create(conn, &mut target, !column_exists, migration, position))?;
+        session.accept_schema()?;
+        made.value
     };
     target.n = change.n;
     target.delivery = Delivery::from_name(&change.delivery).unwrap_or(target.delivery);
@@ -78,8 +73,7 @@ fn create(
     }
     let cells = target.delivery.writes_cells();
     if cells {
-        conn.execute_batch(&note_schema(target))
-            .doing("create the triggers that note keys")?;
+        conn.execute_batch(&note_schema(target)).doing("create the triggers that note keys")?;
     }
     let change = ChangeRow {
         n: target.n,
@@ -115,10 +109,7 @@ fn definition(target: &Target) -> String {
     let name = format!("{} {}", ident(&target.column), target.type_name);
     match (target.delivery, &target.constant) {
         (Delivery::Virtual, _) => {
-            format!(
-                "{name} GENERATED ALWAYS AS (\n{}\n) VIRTUAL",
-                target.derived()
-            )
+            format!("{name} GENERATED ALWAYS AS (\n{}\n) VIRTUAL", target.derived())
         }
         (Delivery::Elide, Some(value)) if *value != crate::db::Datum::Null => {
             format!("{name} DEFAULT {value}")

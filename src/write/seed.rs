@@ -47,21 +47,12 @@ impl<'a> Seeder<'a> {
         range: &Range,
     ) -> Result<Committed<u64>, WriteError> {
         let sides = list(KeyMatch::side_columns(self.target, 'k'));
-        let keys = list(
-            self.target
-                .table
-                .key
-                .iter()
-                .map(|k| crate::db::quote::ident(&k.name)),
-        );
+        let keys = list(self.target.table.key.iter().map(|k| crate::db::quote::ident(&k.name)));
         let column = self.target.column_sql();
         let user = self.target.user_table();
         // With fill_null = false a NULL that stands there has a meaning, and is a user's too.
-        let theirs = if self.target.fill_null {
-            format!("{column} IS NOT NULL")
-        } else {
-            "true".to_owned()
-        };
+        let theirs =
+            if self.target.fill_null { format!("{column} IS NOT NULL") } else { "true".to_owned() };
         let sql = format!(
             "INSERT INTO {user} ({sides}) SELECT {keys} FROM {} WHERE {} AND {theirs} \
              AND NOT EXISTS (SELECT 1 FROM {user} WHERE {})",
@@ -83,11 +74,9 @@ impl<'a> Seeder<'a> {
     /// # Errors
     /// When it cannot be read.
     pub fn clock_end(&self, conn: &Connection, cr: &CrTable) -> Result<i64, DbError> {
-        conn.query_row(
-            &format!("SELECT coalesce(max(key), 0) FROM {}", cr.clock),
-            [],
-            |row| row.get(0),
-        )
+        conn.query_row(&format!("SELECT coalesce(max(key), 0) FROM {}", cr.clock), [], |row| {
+            row.get(0)
+        })
         .doing("read the clock table")
     }
 
@@ -106,9 +95,7 @@ impl<'a> Seeder<'a> {
             cr.clock,
             text(&self.target.column)
         );
-        conn.prepare_cached(&sql)
-            .and_then(|mut s| s.exists(slice))
-            .doing("read the clock table")
+        conn.prepare_cached(&sql).and_then(|mut s| s.exists(slice)).doing("read the clock table")
     }
 
     /// Notes the users' cells of a slice of the clock table (after, up to and including); sets
@@ -143,20 +130,8 @@ impl<'a> Seeder<'a> {
             after.save(conn)?;
             Ok((noted, after))
         })?;
-        let Committed {
-            value: (noted, after),
-            hold,
-            was_busy,
-            foreign,
-            stop,
-        } = done;
+        let Committed { value: (noted, after), hold, was_busy, foreign, stop } = done;
         *change = after;
-        Ok(Committed {
-            value: noted,
-            hold,
-            was_busy,
-            foreign,
-            stop,
-        })
+        Ok(Committed { value: noted, hold, was_busy, foreign, stop })
     }
 }

@@ -60,8 +60,7 @@ pub fn connect(path: &Path, extension: Option<&Path>) -> Result<Connection, DbEr
         Some(library) => crsqlite::load_extension(&conn, library)?,
         None => crsqlite::register(&conn)?,
     }
-    conn.execute_batch("PRAGMA wal_autocheckpoint = 0;")
-        .doing("configure the connection")?;
+    conn.execute_batch("PRAGMA wal_autocheckpoint = 0;").doing("configure the connection")?;
     conn.wal_hook(Some(count_pages)).doing("watch the WAL")?;
     Ok(conn)
 }
@@ -161,11 +160,7 @@ impl<'a> Session<'a> {
         body: impl FnOnce(&Connection) -> Result<T, WriteError>,
     ) -> Result<Committed<T>, WriteError> {
         let before = Instant::now();
-        let tx = db::begin(
-            &mut self.conn,
-            TransactionBehavior::Immediate,
-            "begin a batch",
-        )?;
+        let tx = db::begin(&mut self.conn, TransactionBehavior::Immediate, "begin a batch")?;
         let began = Instant::now();
         let conn: &Connection = &tx;
         let read = |name: &str| -> Result<i64, DbError> {

@@ -38,22 +38,15 @@ impl ClockSql {
         let key = cr.key_of_parameters(target);
         let column = text(&target.column);
         let keys = target.table.key.len();
-        let names: Vec<String> = target
-            .table
-            .key
-            .iter()
-            .map(|k| crate::db::quote::ident(&k.name))
-            .collect();
+        let names: Vec<String> =
+            target.table.key.iter().map(|k| crate::db::quote::ident(&k.name)).collect();
         let values: Vec<String> = (1..=keys).map(|i| format!("?{i}")).collect();
         Self {
             find: format!(
                 "SELECT col_version, site_id FROM {} WHERE key = {key} AND col_name = {column}",
                 cr.clock
             ),
-            remove: format!(
-                "DELETE FROM {} WHERE key = {key} AND col_name = {column}",
-                cr.clock
-            ),
+            remove: format!("DELETE FROM {} WHERE key = {key} AND col_name = {column}", cr.clock),
             publish: format!(
                 "INSERT INTO {} (key, col_name, col_version, db_version, site_id, seq, ts) \
                  VALUES ({key}, {column}, 0, ?{}, ?{}, ?{}, '0') \
@@ -86,10 +79,8 @@ impl ClockSql {
         let found: Option<(i64, i64)> = conn
             .prepare_cached(&self.find)
             .and_then(|mut s| {
-                s.query_row(rusqlite::params_from_iter(key), |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })
-                .optional()
+                s.query_row(rusqlite::params_from_iter(key), |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()
             })
             .doing("read a clock row")?;
         Ok(match found {
@@ -167,22 +158,13 @@ impl Publisher {
     pub fn ordinals(conn: &Connection, migration: &str) -> Result<Vec<i64>, DbError> {
         let sites: Vec<(Vec<u8>, i64)> = conn
             .prepare_cached("SELECT site_id, ordinal FROM crsql_site_id")
-            .and_then(|mut s| {
-                s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-                    .collect()
-            })
+            .and_then(|mut s| s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
             .doing("read the sites of cr-sqlite")?;
-        let publishers: std::collections::HashSet<[u8; 16]> = sites
-            .iter()
-            .map(|(site, _)| Self::site(migration, site))
-            .collect();
+        let publishers: std::collections::HashSet<[u8; 16]> =
+            sites.iter().map(|(site, _)| Self::site(migration, site)).collect();
         let is_publisher =
             |site: &[u8]| <[u8; 16]>::try_from(site).is_ok_and(|site| publishers.contains(&site));
-        Ok(sites
-            .iter()
-            .filter(|(site, _)| is_publisher(site))
-            .map(|(_, n)| *n)
-            .collect())
+        Ok(sites.iter().filter(|(site, _)| is_publisher(site)).map(|(_, n)| *n).collect())
     }
 
     /// The local publisher, with the version that the current write transaction may use. Advances
@@ -193,11 +175,7 @@ impl Publisher {
     pub fn advance(conn: &Connection, migration: &str) -> Result<Self, DbError> {
         let what = "advance the publisher's version";
         let local: Vec<u8> = conn
-            .query_row(
-                "SELECT site_id FROM crsql_site_id WHERE ordinal = 0",
-                [],
-                |row| row.get(0),
-            )
+            .query_row("SELECT site_id FROM crsql_site_id WHERE ordinal = 0", [], |row| row.get(0))
             .doing("read this replica's site id")?;
         let site = Self::site(migration, &local);
         conn.prepare_cached("INSERT OR IGNORE INTO crsql_site_id (site_id) VALUES (?1)")
@@ -215,10 +193,7 @@ impl Publisher {
             )
             .and_then(|mut s| s.query_row([&site], |row| row.get(0)))
             .doing(what)?;
-        Ok(Self {
-            ordinal,
-            db_version,
-        })
+        Ok(Self { ordinal, db_version })
     }
 }
 

@@ -10,23 +10,12 @@ use crate::db::{DbError, Doing, Table};
 fn triggers(table: &Table) -> [(String, String); 3] {
     let name = table.name.replace('"', "\"\"");
     let literal = text(&table.name);
-    let mut keys: Vec<_> = table
-        .columns
-        .iter()
-        .filter(|c| c.key_position > 0)
-        .collect();
+    let mut keys: Vec<_> = table.columns.iter().filter(|c| c.key_position > 0).collect();
     keys.sort_by_key(|c| c.key_position);
-    let rest: Vec<_> = table
-        .columns
-        .iter()
-        .filter(|c| c.key_position == 0 && !c.generated)
-        .collect();
+    let rest: Vec<_> =
+        table.columns.iter().filter(|c| c.key_position == 0 && !c.generated).collect();
     let of = |row: &str, columns: &[&crate::db::Column]| {
-        columns
-            .iter()
-            .map(|c| format!("{row}.{}", ident(&c.name)))
-            .collect::<Vec<_>>()
-            .join(",")
+        columns.iter().map(|c| format!("{row}.{}", ident(&c.name))).collect::<Vec<_>>().join(",")
     };
     let mut changed = vec![of("NEW", &keys), of("OLD", &keys)];
     if !rest.is_empty() {
@@ -95,11 +84,8 @@ fn squeeze(sql: &str) -> String {
 /// When a statement fails; the transaction is then to be rolled back.
 pub fn add_column(conn: &Connection, table: &Table, definition: &str) -> Result<(), DbError> {
     let what = format!("add a column to {}", table.sql());
-    conn.execute_batch(&format!(
-        "ALTER TABLE {} ADD COLUMN {definition}",
-        table.sql()
-    ))
-    .doing(&what)?;
+    conn.execute_batch(&format!("ALTER TABLE {} ADD COLUMN {definition}", table.sql()))
+        .doing(&what)?;
     let table = Table::read(conn, &table.name)?;
     for (name, sql) in triggers(&table) {
         let sql = format!("DROP TRIGGER {}; {sql}", ident(&name));

@@ -14,18 +14,11 @@ use crate::db::{DbError, Doing};
 /// When a function cannot be registered.
 pub fn register(conn: &Connection) -> Result<(), DbError> {
     let what = "register cr-sqlite's functions";
-    conn.create_scalar_function(
-        "crsql_internal_sync_bit",
-        -1,
-        FunctionFlags::SQLITE_UTF8,
-        |_| Ok(2_i64),
-    )
+    conn.create_scalar_function("crsql_internal_sync_bit", -1, FunctionFlags::SQLITE_UTF8, |_| {
+        Ok(2_i64)
+    })
     .doing(what)?;
-    for name in [
-        "crsql_after_insert",
-        "crsql_after_update",
-        "crsql_after_delete",
-    ] {
+    for name in ["crsql_after_insert", "crsql_after_update", "crsql_after_delete"] {
         conn.create_scalar_function(
             name,
             -1,
@@ -48,14 +41,10 @@ pub fn register(conn: &Connection) -> Result<(), DbError> {
 pub fn load_extension(conn: &Connection, library: &Path) -> Result<(), DbError> {
     let what = format!("load the cr-sqlite extension {}", library.display());
     load(conn, library).doing(&what)?;
-    conn.query_row("SELECT crsql_internal_sync_bit(2)", [], |_| Ok(()))
-        .doing(what)
+    conn.query_row("SELECT crsql_internal_sync_bit(2)", [], |_| Ok(())).doing(what)
 }
 
-#[expect(
-    unsafe_code,
-    reason = "loading a library that the operator named runs its code"
-)]
+#[expect(unsafe_code, reason = "loading a library that the operator named runs its code")]
 fn load(conn: &Connection, library: &Path) -> rusqlite::Result<()> {
     // SAFETY: the operator vouches for the library by naming it; extension loading is enabled for
     // this call alone, so SQL text can never load another one.

@@ -57,10 +57,7 @@ impl CrTable {
                 |row| row.get(0),
             )
             .doing("look for cr-sqlite's tables")?;
-        Ok((found == 2).then(|| Self {
-            clock: ident(&clock),
-            pks: ident(&pks),
-        }))
+        Ok((found == 2).then(|| Self { clock: ident(&clock), pks: ident(&pks) }))
     }
 
     /// The number of the key of the table's current row, as a scalar subquery.
@@ -111,13 +108,8 @@ impl CrTable {
     pub fn seed(&self, target: &Target, publishers: &[i64]) -> String {
         let sides = list(KeyMatch::side_columns(target, 'k'));
         let user = target.user_table();
-        let keys = list(
-            target
-                .table
-                .key
-                .iter()
-                .map(|k| format!("{}.{}", self.pks, ident(&k.name))),
-        );
+        let keys =
+            list(target.table.key.iter().map(|k| format!("{}.{}", self.pks, ident(&k.name))));
         format!(
             "INSERT INTO {user} ({sides}) SELECT {keys} FROM {clock} CROSS JOIN {pks} \
              ON {pks}.__crsql_key = {clock}.key \
@@ -141,10 +133,8 @@ impl CrTable {
     /// The condition that a clock row of the target column leaves the cell ours.
     fn ours(&self, target: &Target, publishers: &[i64]) -> String {
         let sites = list(publishers.iter().map(i64::to_string));
-        let published = format!(
-            "{}.col_version <= 1 AND {}.site_id IN ({sites})",
-            self.clock, self.clock
-        );
+        let published =
+            format!("{}.col_version <= 1 AND {}.site_id IN ({sites})", self.clock, self.clock);
         if !target.fill_null {
             return published;
         }
