@@ -81,7 +81,12 @@ impl Wal {
         }
     }
 
-    /// Before a batch: where half of the limit is used, sees to it that the WAL can start again.
+    /// Has the checkpointer copy what there is, while others still work.
+    pub(super) fn copy_now(&self) {
+        let _ = self.kick.try_send(());
+    }
+
+    /// Before a batch: where more than half of the limit is used, sees to it that the WAL can start again.
     /// A pause says who keeps it from that.
     pub(super) fn relieve(
         &self,
@@ -90,7 +95,7 @@ impl Wal {
         locks: &LockWatch,
     ) -> Result<Option<Pause>, DbError> {
         let used = self.used_bytes();
-        if used < self.max_bytes / 2 {
+        if used < self.max_bytes / 8 * 5 {
             return Ok(None);
         }
         let complete = checkpoint(conn, "PASSIVE")?;

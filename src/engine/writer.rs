@@ -74,6 +74,7 @@ impl<'w> Writer<'w> {
         *self.change = filler.change;
         if let Ok(None) = result {
             self.prove(None, None);
+            job.pace.wal.copy_now();
         }
         result
     }
