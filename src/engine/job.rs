@@ -72,7 +72,7 @@ impl<'a> Job<'a> {
     /// Ends the job: the WAL is left small, and the lease is given back.
     pub(super) fn end(&self) -> Result<(), RunError> {
         self.session.release()?;
-        self.pace.wal.finish(self.session.conn())?;
+        super::wal::Wal::finish(self.session.conn())?;
         Ok(())
     }
 
@@ -110,10 +110,11 @@ pub(super) fn threads(asked: usize) -> usize {
 
 impl RunOptions {
     fn check(&self) -> Result<(), RunError> {
-        Ok(match self.records_max {
+        match self.records_max {
             Some(most) => self.tuning.validate_lifted(most)?,
             None => self.tuning.validate()?,
-        })
+        }
+        Ok(())
     }
 }
 
@@ -195,11 +196,7 @@ fn lease(
     let id = migration.id.as_str();
     if !state::exists(conn)? || MigrationRow::read(conn, id)?.is_none() {
         let text = std::fs::read_to_string(&migration.path).unwrap_or_default();
-        let tx = db::begin(
-            conn,
-            rusqlite::TransactionBehavior::Immediate,
-            "record the migration",
-        )?;
+        let tx = db::begin(conn, rusqlite::TransactionBehavior::Immediate, "record the migration")?;
         state::create(&tx)?;
         if MigrationRow::read(&tx, id)?.is_none() {
             MigrationRow::insert(&tx, id, &migration.digest, &text)?;

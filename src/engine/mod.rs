@@ -15,6 +15,7 @@ mod seed;
 mod space;
 mod verify;
 mod wal;
+mod writer;
 
 pub use clear::{RollbackReport, forget, rollback};
 pub use close::{CloseReport, close};

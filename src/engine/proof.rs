@@ -78,7 +78,7 @@ fn split_all(
     loop {
         let range = {
             let _reading = gate.read();
-            splitter.next()?
+            splitter.next_range()?
         };
         let Some(range) = range else { return Ok(()) };
         if tasks.send((range, None)).is_err() {

@@ -76,11 +76,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// When the connection cannot be configured or read.
-    pub fn new(
-        conn: Connection,
-        lease: Lease,
-        monitor: &'a dyn Monitor,
-    ) -> Result<Self, DbError> {
+    pub fn new(conn: Connection, lease: Lease, monitor: &'a dyn Monitor) -> Result<Self, DbError> {
         let mut session = Self {
             conn,
             lease,
