@@ -66,10 +66,7 @@ impl<'a> Job<'a> {
 
     /// Threads that may work beside the writer.
     pub(super) fn threads(&self) -> usize {
-        match self.pace.tuning().threads {
-            0 => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
-            n => n,
-        }
+        threads(self.pace.tuning().threads)
     }
 
     /// Ends the job: the WAL is left small, and the lease is given back.
@@ -100,6 +97,14 @@ impl<'a> Job<'a> {
             ));
         }
         Ok(!table.scan.stable)
+    }
+}
+
+/// `asked` threads, or one per core for 0.
+pub(super) fn threads(asked: usize) -> usize {
+    match asked {
+        0 => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+        n => n,
     }
 }
 

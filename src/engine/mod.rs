@@ -13,6 +13,7 @@ mod proof;
 mod run;
 mod seed;
 mod space;
+mod verify;
 mod wal;
 mod writer;
 
@@ -21,6 +22,7 @@ pub use close::{CloseReport, close};
 pub use error::RunError;
 pub use job::percent;
 pub use run::run;
+pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -14,6 +14,8 @@ pub struct RangeProof {
     pub digest: RangeDigest,
     /// Rows whose cell is ours and differs from the derived value, and that nobody has noted.
     pub unproven: u64,
+    /// Rows whose cell differs from the derived value, whoever's it is.
+    pub differing: u64,
     /// Rows whose expression fails and is to be skipped.
     pub skipped: u64,
     /// Some of the unproven rows.
@@ -25,6 +27,7 @@ impl RangeProof {
     pub fn add(&mut self, other: Self) {
         self.digest += other.digest;
         self.unproven += other.unproven;
+        self.differing += other.differing;
         self.skipped += other.skipped;
         let room = 5_usize.saturating_sub(self.examples.len());
         self.examples.extend(other.examples.into_iter().take(room));
@@ -128,6 +131,7 @@ impl<'a> Prover<'a> {
     /// Of the cells that differ, keeps those that are ours and not noted.
     fn classify(&self, range: &Range, proof: &mut RangeProof) -> Result<(), ProofError> {
         let what = "look at the rows that differ";
+        proof.differing = proof.unproven;
         proof.unproven = 0;
         let terms = self.sql.range.terms.len();
         let sql = self.sql.select_unproven(range.bounded(), self.filter());
@@ -174,6 +178,7 @@ impl<'a> Prover<'a> {
                 self.classify(&one, &mut found)?;
             }
             proof.unproven += found.unproven;
+            proof.differing += found.differing;
             proof.examples.extend(found.examples);
         }
         proof.examples.truncate(5);
