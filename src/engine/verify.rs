@@ -149,11 +149,7 @@ fn check_phase(
     migration: &Migration,
 ) -> Result<bool, RunError> {
     let id = migration.id.as_str();
-    let row = if state::exists(conn)? {
-        MigrationRow::read(conn, id)?
-    } else {
-        None
-    };
+    let row = if state::exists(conn)? { MigrationRow::read(conn, id)? } else { None };
     let Some(row) = row else {
         return Err(RunError::refused(
             id,
@@ -187,8 +183,7 @@ impl VerifyReport {
         self.rows_compared += proof.digest.rows;
         self.rows_different += proof.unproven;
         self.rows_skipped += proof.skipped;
-        self.examples
-            .extend(examples.iter().map(|key| format!("{table}: {key}")));
+        self.examples.extend(examples.iter().map(|key| format!("{table}: {key}")));
         self.changes.push(ChangeVerdict {
             table: table.clone(),
             column: target.column.clone(),
