@@ -4,6 +4,7 @@
 //! -> `verify`, joined by `engine`.
 
 pub mod db;
+pub mod doctor;
 pub mod engine;
 pub mod layout;
 pub mod lease;
