@@ -30,7 +30,8 @@ pub struct Judged {
 /// # Errors
 /// The reason why it is refused, with the remedy, in words for people.
 pub fn judge(table: &Table, target: &str, expression: &str) -> Result<Judged, String> {
-    let mut judge = court(table, target).map_err(|e| format!("cannot judge the expression: {e}"))?;
+    let mut judge =
+        court(table, target).map_err(|e| format!("cannot judge the expression: {e}"))?;
     let verdict = |e: &rusqlite::Error| explain(&plain(e), table, target);
     let functions = Arc::new(Mutex::new(BTreeSet::new()));
     let reads = Arc::new(Mutex::new(BTreeSet::new()));
@@ -108,10 +109,9 @@ fn check_clock(expression: &str, functions: &BTreeSet<String>) -> Result<(), Str
     };
     let squeezed: String =
         expression.to_ascii_lowercase().chars().filter(|c| !c.is_whitespace()).collect();
-    let reads_clock = ["'now'", "'localtime'", "'utc'", "'subsec"]
-        .iter()
-        .any(|word| squeezed.contains(word))
-        || squeezed.contains(&format!("{clock}()"));
+    let reads_clock =
+        ["'now'", "'localtime'", "'utc'", "'subsec"].iter().any(|word| squeezed.contains(word))
+            || squeezed.contains(&format!("{clock}()"));
     if reads_clock {
         return Err(format!(
             "it is not deterministic: {clock}() reads the clock or the time zone, so every replica \

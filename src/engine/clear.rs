@@ -98,17 +98,17 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
             "write the old values as a user",
         ));
     }
-    job.session.transact(|conn| {
-        Ok(MigrationRow::set_phase(conn, &id, Phase::RollingBack, None)?)
-    })?;
+    job.session
+        .transact(|conn| Ok(MigrationRow::set_phase(conn, &id, Phase::RollingBack, None)?))?;
     let mut cleared = 0;
     let resolved: Vec<_> = job.resolved.iter().take(known.len()).cloned().collect();
     for (index, resolved) in resolved.into_iter().enumerate().rev() {
         let mut ready = prepare(&mut job.session, resolved, &id, index)?;
-        if ready.target.delivery.writes_cells() && ready.change.phase != Phase::RolledBack {
-            if let Some(stop) = clear(job, &mut ready, &mut cleared)? {
-                return Ok((Some(stop), cleared));
-            }
+        if ready.target.delivery.writes_cells()
+            && ready.change.phase != Phase::RolledBack
+            && let Some(stop) = clear(job, &mut ready, &mut cleared)?
+        {
+            return Ok((Some(stop), cleared));
         }
         drop_change(job, &mut ready)?;
     }
@@ -134,7 +134,7 @@ fn clear(
     job.pace.stage(Stage::Clearing, 0, change.rows_total);
     let conn = super::proof::reader(&job.db)?;
     let mut splitter = Splitter::new(&conn, &target.table, 1000, None);
-    while let Some(range) = splitter.next()? {
+    while let Some(range) = splitter.next_range()? {
         if let Err(stop) = job.pace.before_batch(&mut job.session)? {
             return Ok(Some(stop));
         }

@@ -57,9 +57,9 @@ pub(super) fn drain_batch(
             Err(error) => return Err(error.into()),
             Ok(done) => {
                 let notes = done.value.notes;
-                let drained = job.pace.after_batch(done, notes.saturating_mul(4), 0);
+                let value = job.pace.after_batch(done, notes.saturating_mul(4), 0);
                 job.pace.passed(notes);
-                return Ok(Ok(drained));
+                return Ok(Ok(value));
             }
         }
     }

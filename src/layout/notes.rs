@@ -49,12 +49,7 @@ pub fn note_schema(target: &Target) -> String {
     let keys = KeyMatch::side_columns(target, 'k');
     let declared = |prefix: char| {
         list(target.table.key.iter().enumerate().map(|(i, key)| {
-            format!(
-                "{prefix}{} {} COLLATE {}",
-                i + 1,
-                key.affinity.declaration(),
-                key.collation
-            )
+            format!("{prefix}{} {} COLLATE {}", i + 1, key.affinity.declaration(), key.collation)
         }))
     };
     let users = match target.table.key_kind {
@@ -81,7 +76,8 @@ pub fn note_schema(target: &Target) -> String {
 /// The statements that drop the side tables and triggers of a target, whether or not they exist.
 #[must_use]
 pub fn note_schema_drop(n: i64) -> String {
-    let triggers = trigger_names(n).map(|name| format!("DROP TRIGGER IF EXISTS {};\n", ident(&name)));
+    let triggers =
+        trigger_names(n).map(|name| format!("DROP TRIGGER IF EXISTS {};\n", ident(&name)));
     format!(
         "{}DROP TABLE IF EXISTS _dotfill_dirty_{n};\nDROP TABLE IF EXISTS _dotfill_user_{n};\n",
         triggers.concat()
@@ -113,9 +109,8 @@ fn triggers(target: &Target) -> Vec<(String, String, NoteKind)> {
 }
 
 fn trigger(target: &Target, name: &str, event: &str, kind: NoteKind) -> String {
-    let values = |row: &str| {
-        list(target.table.key.iter().map(|key| format!("{row}.{}", ident(&key.name))))
-    };
+    let values =
+        |row: &str| list(target.table.key.iter().map(|key| format!("{row}.{}", ident(&key.name))));
     let keys = list(KeyMatch::side_columns(target, 'k'));
     let (columns, old) = match kind {
         NoteKind::Key => {

@@ -191,7 +191,9 @@ impl<'a> Drainer<'a> {
         };
         let mut publisher = None;
         for key in order {
-            let Some(note) = notes.get(&key) else { continue };
+            let Some(note) = notes.get(&key) else {
+                continue;
+            };
             self.decide(conn, note, &publishers, &mut publisher, &mut drained)?;
         }
         drained.notes = conn
@@ -270,13 +272,13 @@ impl<'a> Drainer<'a> {
             })
             .doing(what)?;
         let Some((cell, position)) = found else {
-            return Ok(self.on_key(conn, &self.sql.remove_user, key)?);
+            return Ok(on_key(conn, &self.sql.remove_user, key)?);
         };
         drained.keys.push(encoded(&position.0));
         match self.owner(conn, note, &cell, publishers)? {
-            Owner::User => Ok(self.on_key(conn, &self.sql.add_user, key)?),
+            Owner::User => Ok(on_key(conn, &self.sql.add_user, key)?),
             owner => {
-                self.on_key(conn, &self.sql.remove_user, key)?;
+                on_key(conn, &self.sql.remove_user, key)?;
                 if self.derive {
                     self.derive(conn, note, owner, &cell, publisher, &mut drained.counters)?;
                 }
@@ -321,13 +323,6 @@ impl<'a> Drainer<'a> {
         note.before.as_ref().map_or(Ok(false), one)
     }
 
-    fn on_key(&self, conn: &Connection, sql: &str, key: &[Datum]) -> Result<(), DbError> {
-        conn.prepare_cached(sql)
-            .and_then(|mut s| s.execute(rusqlite::params_from_iter(key)))
-            .doing("keep the users' keys")?;
-        Ok(())
-    }
-
     fn derive(
         &self,
         conn: &Connection,
@@ -342,7 +337,9 @@ impl<'a> Drainer<'a> {
             // Published: a second value at version 0 would not win where the first one arrived.
             return Ok(());
         }
-        let Some(value) = self.value(conn, note, counters)? else { return Ok(()) };
+        let Some(value) = self.value(conn, note, counters)? else {
+            return Ok(());
+        };
         let written = match self.set(conn, note, &value) {
             Err(WriteError::Row { .. }) if self.target.skip_errors => {
                 counters.rows_skipped += 1;
@@ -351,7 +348,9 @@ impl<'a> Drainer<'a> {
             other => other?,
         };
         counters.rows_written += written;
-        let Some(clock) = &self.clock else { return Ok(()) };
+        let Some(clock) = &self.clock else {
+            return Ok(());
+        };
         if native && written > 0 {
             let to = match publisher {
                 Some(to) => *to,
@@ -398,4 +397,11 @@ impl<'a> Drainer<'a> {
             .doing(format!("write {}", ident(&self.target.column)))
             .map_err(|error| row_failed(self.target, &Position(note.key.clone()), error))
     }
+}
+
+fn on_key(conn: &Connection, sql: &str, key: &[Datum]) -> Result<(), DbError> {
+    conn.prepare_cached(sql)
+        .and_then(|mut s| s.execute(rusqlite::params_from_iter(key)))
+        .doing("keep the users' keys")?;
+    Ok(())
 }
