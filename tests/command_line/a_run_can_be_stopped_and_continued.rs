@@ -12,7 +12,7 @@ const SLOWLY: [&str; 3] = ["--rows-per-second", "10000", "--json"];
 /// A run that has written something and is not near its end.
 fn slow_run(folder: &Folder) -> Running {
     let running = folder.start("run", &SLOWLY);
-    eventually("the run has begun", || folder.status()["rows_passed"].as_u64() > Some(0));
+    eventually("the run has begun", || folder.status()["percent"].as_f64() > Some(0.0));
     running
 }
 
