@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod db;
+pub mod doctor;
 pub mod engine;
 pub mod layout;
 pub mod lease;

@@ -130,9 +130,11 @@ fn evaluate_once(conn: &Connection, table: &Table, target: &str) -> rusqlite::Re
         .collect();
     let values = list(writable.iter().map(|_| "'2020-01-01'".to_owned()));
     let insert = format!("INSERT INTO {} ({}) VALUES ({values})", table.sql(), list(writable));
-    conn.execute(&insert, [])?;
     let select = format!("SELECT {} FROM {}", ident(target), table.sql());
-    let result = conn.query_row(&select, [], |row| row.get::<_, Value>(0));
+    // An insert computes generated columns too.
+    let result = conn
+        .execute(&insert, [])
+        .and_then(|_| conn.query_row(&select, [], |row| row.get::<_, Value>(0)));
     match result {
         // Any other failure depends on the row's values, which are not the real ones here.
         Err(e) if plain(&e).contains("non-deterministic") => Err(e),
@@ -179,4 +181,20 @@ fn explain(message: &str, table: &Table, target: &str) -> String {
         ""
     };
     format!("{message}{remedy}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_may_fail_on_a_row_that_is_not_a_real_one() {
+        let conn = Connection::open_in_memory().expect("memory");
+        conn.execute_batch("CREATE TABLE t(id INTEGER PRIMARY KEY, note TEXT)").expect("table");
+        let table = Table::read(&conn, "t").expect("table");
+        let judged = judge(&table, "owner", "json_extract(note, '$.x')").expect("accepted");
+        assert_eq!(judged.sources, ["note"]);
+        let refused = judge(&table, "owner", "date('now') || note").expect_err("refused");
+        assert!(refused.contains("not deterministic"), "{refused}");
+    }
 }

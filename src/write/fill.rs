@@ -165,11 +165,17 @@ impl Batch<'_> {
         let all = || {
             let mut count = BatchCount::default();
             if self.target.delivery == Delivery::Native {
-                let keys = cr.create_keys(self.target, &self.sql.range.within(bounded));
-                run(&keys, &[])?;
                 let publisher = Publisher::advance(self.conn, self.migration)?;
                 let sql = self.sql.publish(cr, bounded, filter);
-                count.records = run(&sql, &[&publisher.db_version, &publisher.ordinal])?;
+                let version: [&dyn ToSql; 2] = [&publisher.db_version, &publisher.ordinal];
+                count.records = match run(&sql, &version) {
+                    // A row that cr-sqlite has never seen has no key number yet.
+                    Err(error) if error.is_row_error() => {
+                        run(&cr.create_keys(self.target, &self.sql.range.within(bounded)), &[])?;
+                        run(&sql, &version)?
+                    }
+                    other => other?,
+                };
                 if count.records == 0 {
                     self.conn
                         .execute_batch("ROLLBACK TO batch")
