@@ -78,8 +78,9 @@ impl Monitor for Show {
 
 /// True for a new phase, a new reason to pause or its end, and every five seconds.
 fn is_due(at: Instant, then: &Progress, now: &Progress) -> bool {
+    let counted = then.rows_total == 0 && now.rows_total > 0;
     let changed = then.phase != now.phase || then.paused.is_some() != now.paused.is_some();
-    changed || at.elapsed() >= LINE_EVERY
+    counted || changed || at.elapsed() >= LINE_EVERY
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]

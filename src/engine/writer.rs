@@ -93,6 +93,8 @@ impl<'w> Writer<'w> {
             let Some(input) = self.gather(job, &mut waiting, rows) else {
                 return Ok(None);
             };
+            // Counted meanwhile: whoever asks how far we are reads it beside the checkpoint.
+            filler.change.rows_total = self.shared.rows_total.load(Ordering::Relaxed);
             self.write(job, filler, input, rows)?;
             self.drain(job, filler)?;
             self.limits(job, filler);
