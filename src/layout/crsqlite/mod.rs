@@ -63,8 +63,10 @@ impl CrTable {
     /// The number of the key of the table's current row, as a scalar subquery.
     #[must_use]
     pub fn key_of_row(&self, target: &Target) -> String {
+        // The columns of that table have no type: a comparison with a number column would not use
+        // its index, were the column's affinity not taken off by the `+`.
         let pairs = target.table.key.iter().zip(target.key_sql()).map(|(key, row)| {
-            format!("{}.{} = {row}", self.pks, ident(&key.name))
+            format!("{}.{} = +{row}", self.pks, ident(&key.name))
         });
         let condition = pairs.collect::<Vec<_>>().join(" AND ");
         format!("(SELECT __crsql_key FROM {} WHERE {condition})", self.pks)
