@@ -3,7 +3,9 @@
 //! The pipeline, top to bottom: `migration` -> `plan` -> `split` -> `scan` -> `transform` -> `write`
 //! -> `verify`, joined by `engine`.
 
+pub mod cli;
 pub mod db;
+pub mod doctor;
 pub mod engine;
 pub mod layout;
 pub mod lease;
@@ -13,6 +15,7 @@ pub mod plan;
 pub mod scan;
 pub mod split;
 pub mod state;
+pub mod status;
 pub mod throttle;
 pub mod transform;
 pub mod verify;

@@ -30,7 +30,8 @@ pub struct Judged {
 /// # Errors
 /// The reason why it is refused, with the remedy, in words for people.
 pub fn judge(table: &Table, target: &str, expression: &str) -> Result<Judged, String> {
-    let mut judge = court(table, target).map_err(|e| format!("cannot judge the expression: {e}"))?;
+    let mut judge =
+        court(table, target).map_err(|e| format!("cannot judge the expression: {e}"))?;
     let verdict = |e: &rusqlite::Error| explain(&plain(e), table, target);
     let functions = Arc::new(Mutex::new(BTreeSet::new()));
     let reads = Arc::new(Mutex::new(BTreeSet::new()));
@@ -108,10 +109,9 @@ fn check_clock(expression: &str, functions: &BTreeSet<String>) -> Result<(), Str
     };
     let squeezed: String =
         expression.to_ascii_lowercase().chars().filter(|c| !c.is_whitespace()).collect();
-    let reads_clock = ["'now'", "'localtime'", "'utc'", "'subsec"]
-        .iter()
-        .any(|word| squeezed.contains(word))
-        || squeezed.contains(&format!("{clock}()"));
+    let reads_clock =
+        ["'now'", "'localtime'", "'utc'", "'subsec"].iter().any(|word| squeezed.contains(word))
+            || squeezed.contains(&format!("{clock}()"));
     if reads_clock {
         return Err(format!(
             "it is not deterministic: {clock}() reads the clock or the time zone, so every replica \
@@ -130,9 +130,11 @@ fn evaluate_once(conn: &Connection, table: &Table, target: &str) -> rusqlite::Re
         .collect();
     let values = list(writable.iter().map(|_| "'2020-01-01'".to_owned()));
     let insert = format!("INSERT INTO {} ({}) VALUES ({values})", table.sql(), list(writable));
-    conn.execute(&insert, [])?;
     let select = format!("SELECT {} FROM {}", ident(target), table.sql());
-    let result = conn.query_row(&select, [], |row| row.get::<_, Value>(0));
+    // An insert computes generated columns too.
+    let result = conn
+        .execute(&insert, [])
+        .and_then(|_| conn.query_row(&select, [], |row| row.get::<_, Value>(0)));
     match result {
         // Any other failure depends on the row's values, which are not the real ones here.
         Err(e) if plain(&e).contains("non-deterministic") => Err(e),
@@ -179,4 +181,20 @@ fn explain(message: &str, table: &Table, target: &str) -> String {
         ""
     };
     format!("{message}{remedy}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_may_fail_on_a_row_that_is_not_a_real_one() {
+        let conn = Connection::open_in_memory().expect("memory");
+        conn.execute_batch("CREATE TABLE t(id INTEGER PRIMARY KEY, note TEXT)").expect("table");
+        let table = Table::read(&conn, "t").expect("table");
+        let judged = judge(&table, "owner", "json_extract(note, '$.x')").expect("accepted");
+        assert_eq!(judged.sources, ["note"]);
+        let refused = judge(&table, "owner", "date('now') || note").expect_err("refused");
+        assert!(refused.contains("not deterministic"), "{refused}");
+    }
 }

@@ -23,7 +23,7 @@ pub struct Column {
     pub generated: bool,
 }
 
-/// Type affinity, by the rules of `SQLite`'s "Datatypes In SQLite" section 3.1.
+/// Type affinity, by the rules of `SQLite`'s document "Datatypes" section 3.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Affinity {
     /// Stores integers and text that looks like them as integers.

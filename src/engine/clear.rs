@@ -101,9 +101,8 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
             "write the old values as a user",
         ));
     }
-    job.session.transact_again(|conn| {
-        Ok(MigrationRow::set_phase(conn, &id, Phase::RollingBack, None)?)
-    })?;
+    job.session
+        .transact_again(|conn| Ok(MigrationRow::set_phase(conn, &id, Phase::RollingBack, None)?))?;
     let mut cleared = 0;
     let resolved: Vec<_> = job.resolved.iter().take(known.len()).cloned().collect();
     for (index, resolved) in resolved.into_iter().enumerate().rev() {
@@ -156,7 +155,7 @@ fn clear_ranges(
     job.pace.stage(Stage::Clearing, 0, change.rows_total);
     let conn = super::proof::reader(&job.db)?;
     let mut splitter = Splitter::new(&conn, &target.table, 1000, None);
-    while let Some(range) = splitter.next()? {
+    while let Some(range) = splitter.next_range()? {
         if let Err(stop) = job.pace.before_batch(&mut job.session)? {
             return Ok(Some(stop));
         }

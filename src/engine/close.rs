@@ -73,7 +73,9 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
                 "`dotfill run` fills and proves it first",
             ));
         }
-        None => return Err(RunError::refused(&id, "it is not known here", "`dotfill run` it first")),
+        None => {
+            return Err(RunError::refused(&id, "it is not known here", "`dotfill run` it first"));
+        }
     }
     let mut prepared = Vec::new();
     for (index, resolved) in job.resolved.clone().into_iter().enumerate() {
@@ -81,10 +83,10 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
     }
     let mut rows = 0;
     for Prepared { target, change } in &mut prepared {
-        if target.delivery.writes_cells() {
-            if let Err(stop) = drain::drain_all(job, target, change)? {
-                return Ok((Some(stop), rows));
-            }
+        if target.delivery.writes_cells()
+            && let Err(stop) = drain::drain_all(job, target, change)?
+        {
+            return Ok((Some(stop), rows));
         }
         let findings = prove_table(job, target)?;
         rows += mend(job, target, change, findings)?.digest.rows;
@@ -149,7 +151,9 @@ fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Prepared]) -> Result<bool, R
         Ok(Some(closed))
     })?;
     job.session.accept_schema()?;
-    let Some(closed) = done.value else { return Ok(false) };
+    let Some(closed) = done.value else {
+        return Ok(false);
+    };
     for (prepared, change) in prepared.iter_mut().zip(closed) {
         prepared.change = change;
     }

@@ -77,10 +77,10 @@ fn choose(job: &Job<'_>, target: &Target, report: &mut ChangeReport) -> Result<M
     report.expression_ns_per_row = Some(ns);
     let ranged = target.delivery == Delivery::Native || job.threads() < 2;
     let mode = if ns >= READERS_FROM_NS && !ranged { Mode::Readers } else { Mode::Writer };
-    report.evaluated_by = match mode {
+    let who = match mode {
         Mode::Writer => "writer",
         Mode::Readers => "readers",
-    }
-    .to_owned();
+    };
+    who.clone_into(&mut report.evaluated_by);
     Ok(mode)
 }

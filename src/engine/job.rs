@@ -67,16 +67,13 @@ impl<'a> Job<'a> {
 
     /// Threads that may work beside the writer.
     pub(super) fn threads(&self) -> usize {
-        match self.pace.tuning().threads {
-            0 => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
-            n => n,
-        }
+        threads(self.pace.tuning().threads)
     }
 
     /// Ends the job: the WAL is left small, and the lease is given back.
     pub(super) fn end(&self) -> Result<(), RunError> {
         self.session.release()?;
-        self.pace.wal.finish(self.session.conn())?;
+        super::wal::Wal::finish(self.session.conn())?;
         Ok(())
     }
 
@@ -102,12 +99,21 @@ impl<'a> Job<'a> {
     }
 }
 
+/// `asked` threads, or one per core for 0.
+pub(super) fn threads(asked: usize) -> usize {
+    match asked {
+        0 => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+        n => n,
+    }
+}
+
 impl RunOptions {
     fn check(&self) -> Result<(), RunError> {
-        Ok(match self.records_max {
+        match self.records_max {
             Some(most) => self.tuning.validate_lifted(most)?,
             None => self.tuning.validate()?,
-        })
+        }
+        Ok(())
     }
 }
 
@@ -189,11 +195,7 @@ fn lease(
     let id = migration.id.as_str();
     if !state::exists(conn)? || MigrationRow::read(conn, id)?.is_none() {
         let text = std::fs::read_to_string(&migration.path).unwrap_or_default();
-        let tx = db::begin(
-            conn,
-            rusqlite::TransactionBehavior::Immediate,
-            "record the migration",
-        )?;
+        let tx = db::begin(conn, rusqlite::TransactionBehavior::Immediate, "record the migration")?;
         state::create(&tx)?;
         if MigrationRow::read(&tx, id)?.is_none() {
             MigrationRow::insert(&tx, id, &migration.digest, &text)?;

@@ -13,13 +13,16 @@ mod proof;
 mod run;
 mod seed;
 mod space;
+mod verify;
 mod wal;
+mod writer;
 
 pub use clear::{RollbackReport, forget, rollback};
 pub use close::{CloseReport, close};
 pub use error::RunError;
 pub use job::percent;
 pub use run::run;
+pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
 
 use std::path::PathBuf;
 use std::sync::Arc;

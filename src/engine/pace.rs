@@ -108,7 +108,8 @@ impl<'a> Pace<'a> {
 
     /// Begins a phase of `total` rows of which `done` are behind us.
     pub(super) fn stage(&mut self, phase: Stage, done: u64, total: u64) {
-        self.progress = Progress { phase, rows_done: done, rows_total: total, ..Progress::default() };
+        self.progress =
+            Progress { phase, rows_done: done, rows_total: total, ..Progress::default() };
         self.rate = RateMeter::new();
         self.show(true);
     }
@@ -251,7 +252,11 @@ impl<'a> Pace<'a> {
     }
 
     /// Waits while nothing is to be done, hearing the operator. True where the job is to end.
-    pub(super) fn idle(&mut self, session: &mut Session<'_>, time: Duration) -> Result<bool, RunError> {
+    pub(super) fn idle(
+        &mut self,
+        session: &mut Session<'_>,
+        time: Duration,
+    ) -> Result<bool, RunError> {
         let mut left = time;
         while left > Duration::ZERO {
             let slice = left.min(SLICE);
@@ -282,15 +287,18 @@ fn read_signal(conn: &Connection, sql: &str) -> Result<Option<Reading>, DbError>
     let what = "ask --pause-when";
     let mut statement = conn.prepare_cached(sql).doing(what)?;
     let mut rows = statement.query([]).doing(what)?;
-    let Some(row) = rows.next().doing(what)? else { return Ok(None) };
+    let Some(row) = rows.next().doing(what)? else {
+        return Ok(None);
+    };
     let value = row.get_ref(0).doing(what)?;
     let truth = match value {
         ValueRef::Null => false,
         ValueRef::Integer(i) => i != 0,
         ValueRef::Real(r) => r != 0.0,
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-            std::str::from_utf8(bytes).ok().and_then(|s| s.parse::<f64>().ok()).is_some_and(|n| n != 0.0)
-        }
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => std::str::from_utf8(bytes)
+            .ok()
+            .and_then(|s| s.parse::<f64>().ok())
+            .is_some_and(|n| n != 0.0),
     };
     Ok(Some(Reading { value: db::Datum::from(value).to_string(), truth }))
 }

@@ -78,7 +78,7 @@ fn split_all(
     loop {
         let range = {
             let _reading = gate.read();
-            splitter.next()?
+            splitter.next_range()?
         };
         let Some(range) = range else { return Ok(()) };
         if tasks.send((range, None)).is_err() {
@@ -106,19 +106,32 @@ fn prove_once(job: &mut Job<'_>, target: &Target) -> Result<Findings, RunError> 
         .find(|c| c.n == target.n)
         .map_or(0, |c| c.rows_total);
     job.pace.stage(Stage::Proving, 0, total);
+    let gate = std::sync::Arc::clone(&job.pace.gate);
+    let findings = prove_all(&job.db, target, job.threads(), &gate)?;
+    job.pace.passed(findings.proof.digest.rows);
+    Ok(findings)
+}
+
+/// Proves every row of a table with `threads` readers, each of which holds `gate` while it holds
+/// a snapshot.
+pub(super) fn prove_all(
+    db: &Path,
+    target: &Target,
+    threads: usize,
+    gate: &RwLock<()>,
+) -> Result<Findings, RunError> {
     let findings = Mutex::new(Findings::default());
     let (send, tasks) = bounded::<Task>(QUEUE);
-    let (db, gate) = (job.db.clone(), std::sync::Arc::clone(&job.pace.gate));
     std::thread::scope(|scope| {
         let splitter = scope.spawn(|| {
-            let result = split_all(&db, target, &gate, &send);
+            let result = split_all(db, target, gate, &send);
             drop(send);
             result
         });
-        let provers: Vec<_> = (0..job.threads())
+        let provers: Vec<_> = (0..threads)
             .map(|_| {
                 let tasks = tasks.clone();
-                let (db, gate, findings) = (&db, &gate, &findings);
+                let findings = &findings;
                 scope.spawn(move || prove_ranges(db, target, &tasks, gate, findings))
             })
             .collect();
@@ -130,9 +143,7 @@ fn prove_once(job: &mut Job<'_>, target: &Target) -> Result<Findings, RunError> 
         splitter.join().map_err(panicked)??;
         Ok::<_, RunError>(())
     })?;
-    let findings = findings.into_inner();
-    job.pace.passed(findings.proof.digest.rows);
-    Ok(findings)
+    Ok(findings.into_inner())
 }
 
 /// Derives the rows that a proof found missing, and proves their ranges again, until nothing is

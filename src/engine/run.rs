@@ -148,7 +148,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 stopped = close::close_open(self.job, &mut prepared)?;
             }
         }
-        self.finish(&prepared, stopped)
+        self.finish(&prepared, stopped.as_ref())
     }
 
     fn check_phase(&self) -> Result<(), RunError> {
@@ -177,7 +177,7 @@ impl<'r, 'a> Run<'r, 'a> {
         let began = Instant::now();
         let resolved = self.job.resolved[index].clone();
         let id = self.job.id().to_owned();
-        let mut ready = self.prepare(resolved, &id, index)?;
+        let mut ready = self.prepare(&resolved, &id, index)?;
         let mut report = ChangeReport {
             table: ready.target.table.name.clone(),
             column: ready.target.column.clone(),
@@ -201,7 +201,7 @@ impl<'r, 'a> Run<'r, 'a> {
 
     fn prepare(
         &mut self,
-        resolved: crate::plan::Resolved,
+        resolved: &crate::plan::Resolved,
         id: &str,
         index: usize,
     ) -> Result<Prepared, RunError> {
@@ -235,10 +235,10 @@ impl<'r, 'a> Run<'r, 'a> {
             change.filled = true;
             self.save(change)?;
         }
-        if target.delivery.writes_cells() {
-            if let Err(stop) = drain::drain_all(self.job, target, change)? {
-                return Ok(Some(stop));
-            }
+        if target.delivery.writes_cells()
+            && let Err(stop) = drain::drain_all(self.job, target, change)?
+        {
+            return Ok(Some(stop));
         }
         let findings = match findings {
             Some(findings) => findings,
@@ -324,17 +324,18 @@ impl<'r, 'a> Run<'r, 'a> {
         }
     }
 
-    fn finish(mut self, prepared: &[Prepared], stop: Option<Stop>) -> Result<RunReport, RunError> {
+    fn finish(mut self, prepared: &[Prepared], stop: Option<&Stop>) -> Result<RunReport, RunError> {
         let conn = self.job.session.conn();
         self.report.phase = MigrationRow::read(conn, self.job.id())?
             .map_or_else(String::new, |row| row.phase.to_string());
-        self.report.outcome = match &stop {
+        self.report.outcome = match stop {
             None => Outcome::Complete,
             Some(Stop::Budget(_)) => Outcome::Budget,
             Some(_) => Outcome::Interrupted,
         };
-        self.report.reason = stop.as_ref().map(Stop::reason);
-        let done = self.report.rows_written + self.report.rows_user_written + self.report.rows_skipped;
+        self.report.reason = stop.map(Stop::reason);
+        let done =
+            self.report.rows_written + self.report.rows_user_written + self.report.rows_skipped;
         self.report.rows_unchanged = match stop {
             None => self.report.rows_total.saturating_sub(done),
             Some(_) => 0,

@@ -49,7 +49,7 @@ fn seed_rows(
     job.pace.stage(Stage::Seeding, 0, change_total(job, target)?);
     let conn = reader(&job.db)?;
     let mut splitter = Splitter::new(&conn, &target.table, 2000, None);
-    while let Some(range) = splitter.next()? {
+    while let Some(range) = splitter.next_range()? {
         if let Err(stop) = job.pace.before_batch(&mut job.session)? {
             return Ok(Some(stop));
         }
@@ -73,7 +73,9 @@ fn seed_clock(
     change: &mut ChangeRow,
 ) -> Result<Option<Stop>, RunError> {
     const SLICE_KEYS: i64 = 4000;
-    let Some(cr) = seeder.by_clock() else { return Ok(None) };
+    let Some(cr) = seeder.by_clock() else {
+        return Ok(None);
+    };
     let conn = reader(&job.db)?;
     let end = seeder.clock_end(&conn, cr)?;
     job.pace.stage(Stage::Seeding, 0, end.unsigned_abs());

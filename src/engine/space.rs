@@ -19,14 +19,17 @@ pub(super) fn check(
     if !resolved.iter().any(|change| change.target.delivery.writes_cells()) {
         return Ok(());
     }
-    let Ok(stat) = rustix::fs::statvfs(db) else { return Ok(()) };
+    let Ok(stat) = rustix::fs::statvfs(db) else {
+        return Ok(());
+    };
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     let file = std::fs::metadata(db).map_or(0, |meta| meta.len());
     if free > file.saturating_mul(2).saturating_add(tuning.wal_bytes_max) {
         return Ok(());
     }
     let growth = predicted_growth(db, migration)?;
-    let need = growth.saturating_add(tuning.wal_bytes_max.min(growth.saturating_mul(4).max(1 << 20)));
+    let need =
+        growth.saturating_add(tuning.wal_bytes_max.min(growth.saturating_mul(4).max(1 << 20)));
     if free >= need {
         return Ok(());
     }

@@ -32,9 +32,8 @@ pub(super) struct Wal {
 
 impl Wal {
     pub(super) fn new(db: &Path, conn: &Connection, max_bytes: u64) -> Result<Self, DbError> {
-        let page_bytes: i64 = conn
-            .query_row("PRAGMA page_size", [], |row| row.get(0))
-            .doing("read the page size")?;
+        let page_bytes: i64 =
+            conn.query_row("PRAGMA page_size", [], |row| row.get(0)).doing("read the page size")?;
         let mut name = db.as_os_str().to_owned();
         name.push("-wal");
         let (kick, kicked) = bounded(1);
@@ -82,7 +81,12 @@ impl Wal {
         }
     }
 
-    /// Before a batch: where half of the limit is used, sees to it that the WAL can start again.
+    /// Has the checkpointer copy what there is, while others still work.
+    pub(super) fn copy_now(&self) {
+        let _ = self.kick.try_send(());
+    }
+
+    /// Before a batch: where more than half of the limit is used, sees to it that the WAL can start again.
     /// A pause says who keeps it from that.
     pub(super) fn relieve(
         &self,
@@ -91,7 +95,7 @@ impl Wal {
         locks: &LockWatch,
     ) -> Result<Option<Pause>, DbError> {
         let used = self.used_bytes();
-        if used < self.max_bytes / 2 {
+        if used < self.max_bytes / 8 * 5 {
             return Ok(None);
         }
         let complete = checkpoint(conn, "PASSIVE")?;
@@ -118,7 +122,7 @@ impl Wal {
     }
 
     /// At the end of a job: copies what is left, and truncates the file where nobody uses it.
-    pub(super) fn finish(&self, conn: &Connection) -> Result<(), DbError> {
+    pub(super) fn finish(conn: &Connection) -> Result<(), DbError> {
         if checkpoint(conn, "PASSIVE")? {
             checkpoint(conn, "TRUNCATE")?;
         }

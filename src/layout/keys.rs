@@ -24,9 +24,10 @@ impl RangeSql {
     #[must_use]
     pub fn new(scan: &ScanKey) -> Self {
         let terms: Vec<String> = scan.terms.iter().map(|t| t.sql.clone()).collect();
-        let order = scan.terms.iter().map(|t| {
-            format!("{}{}", t.sql, if t.descending { " DESC" } else { "" })
-        });
+        let order = scan
+            .terms
+            .iter()
+            .map(|t| format!("{}{}", t.sql, if t.descending { " DESC" } else { "" }));
         Self {
             after: beyond(scan, 1, false),
             through: beyond(scan, terms.len() + 1, true),

@@ -66,12 +66,7 @@ pub fn note_schema(target: &Target) -> String {
     let keys = KeyMatch::side_columns(target, 'k');
     let declared = |prefix: char| {
         list(target.table.key.iter().enumerate().map(|(i, key)| {
-            format!(
-                "{prefix}{} {} COLLATE {}",
-                i + 1,
-                key.affinity.declaration(),
-                key.collation
-            )
+            format!("{prefix}{} {} COLLATE {}", i + 1, key.affinity.declaration(), key.collation)
         }))
     };
     let users = match target.table.key_kind {
@@ -98,7 +93,8 @@ pub fn note_schema(target: &Target) -> String {
 /// The statements that drop the side tables and triggers of a target, whether or not they exist.
 #[must_use]
 pub fn note_schema_drop(n: i64) -> String {
-    let triggers = trigger_names(n).map(|name| format!("DROP TRIGGER IF EXISTS {};\n", ident(&name)));
+    let triggers =
+        trigger_names(n).map(|name| format!("DROP TRIGGER IF EXISTS {};\n", ident(&name)));
     format!(
         "{}DROP TABLE IF EXISTS _dotfill_dirty_{n};\nDROP TABLE IF EXISTS _dotfill_user_{n};\n",
         triggers.concat()
@@ -130,16 +126,17 @@ fn triggers(target: &Target) -> Vec<(String, String, NoteKind)> {
 }
 
 fn trigger(target: &Target, name: &str, event: &str, kind: NoteKind) -> String {
-    let values = |row: &str| {
-        list(target.table.key.iter().map(|key| format!("{row}.{}", ident(&key.name))))
-    };
+    let values =
+        |row: &str| list(target.table.key.iter().map(|key| format!("{row}.{}", ident(&key.name))));
     let keys = list(KeyMatch::side_columns(target, 'k'));
     let (columns, old) = match kind {
         NoteKind::Key => {
             let olds = list(KeyMatch::side_columns(target, 'o'));
             (format!("{keys}, {olds}"), format!(", {}", values("OLD")))
         }
-        NoteKind::Source | NoteKind::Target { .. } | NoteKind::Insert { .. } => (keys, String::new()),
+        NoteKind::Source | NoteKind::Target { .. } | NoteKind::Insert { .. } => {
+            (keys, String::new())
+        }
     };
     let code = match kind {
         // The code of a NULL is three more.

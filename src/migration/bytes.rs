@@ -36,13 +36,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let count = number.parse::<u64>().ok();
     count
         .and_then(|count| count.checked_mul(*factor))
-        .ok_or_else(|| {
-            format!(
-                "{} is more than {} bytes; write less",
-                quoted(text),
-                u64::MAX
-            )
-        })
+        .ok_or_else(|| format!("{} is more than {} bytes; write less", quoted(text), u64::MAX))
 }
 
 fn no_size(text: &str) -> String {

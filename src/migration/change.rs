@@ -90,13 +90,7 @@ pub enum Delivery {
 
 impl Delivery {
     /// Every delivery of this version, in the order in which messages list them.
-    pub const ALL: [Self; 5] = [
-        Self::Auto,
-        Self::Virtual,
-        Self::Elide,
-        Self::Derive,
-        Self::Native,
-    ];
+    pub const ALL: [Self; 5] = [Self::Auto, Self::Virtual, Self::Elide, Self::Derive, Self::Native];
 
     /// The word used in files, tables and JSON.
     #[must_use]

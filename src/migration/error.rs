@@ -56,10 +56,7 @@ impl fmt::Display for Section {
 /// heal by itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[expect(
-    missing_docs,
-    reason = "the fields are what the message of their variant shows"
-)]
+#[expect(missing_docs, reason = "the fields are what the message of their variant shows")]
 pub enum MigrationError {
     /// There is no such file.
     #[error("{path}: there is no such migration file; check the path")]
@@ -78,34 +75,16 @@ pub enum MigrationError {
     NotUtf8 { at: Place, offset: usize },
     /// The file is not TOML.
     #[error("{at}: not valid TOML: {problem}; correct {excerpt}")]
-    Syntax {
-        at: Place,
-        problem: String,
-        excerpt: String,
-    },
+    Syntax { at: Place, problem: String, excerpt: String },
     /// A key or a section is given twice.
     #[error("{at}: {} is given twice; {remedy}", quoted(.key))]
-    DuplicateKey {
-        at: Place,
-        key: String,
-        remedy: &'static str,
-    },
+    DuplicateKey { at: Place, key: String, remedy: &'static str },
     /// A key that means nothing where it stands.
     #[error("{at}: unknown key {} {section}; {hint}", quoted(.key))]
-    UnknownKey {
-        at: Place,
-        key: String,
-        section: Section,
-        hint: String,
-    },
+    UnknownKey { at: Place, key: String, section: Section, hint: String },
     /// A key without which the section means nothing.
     #[error("{at}: missing key {key:?} {section}; add {example}")]
-    MissingKey {
-        at: Place,
-        key: &'static str,
-        section: Section,
-        example: &'static str,
-    },
+    MissingKey { at: Place, key: &'static str, section: Section, example: &'static str },
     /// A value of another TOML type.
     #[error("{at}: {key:?} must be {want}, not {got}; {remedy}")]
     WrongType {
@@ -120,56 +99,25 @@ pub enum MigrationError {
     BadId { at: Place, source: MigrationIdError },
     /// A text that is empty, too long or holds characters that it must not hold.
     #[error("{at}: {key:?} {problem}")]
-    BadText {
-        at: Place,
-        key: &'static str,
-        problem: &'static str,
-    },
+    BadText { at: Place, key: &'static str, problem: &'static str },
     /// A table or column name that dotfill does not touch.
     #[error("{at}: {key:?} is {}, which {problem}", quoted(.name))]
-    BadIdentifier {
-        at: Place,
-        key: &'static str,
-        name: String,
-        problem: &'static str,
-    },
+    BadIdentifier { at: Place, key: &'static str, name: String, problem: &'static str },
     /// A type that is more, or less, than a plain type name.
     #[error("{at}: \"type\" is {}, which {problem}", quoted(.type_name))]
-    BadType {
-        at: Place,
-        type_name: String,
-        problem: String,
-    },
+    BadType { at: Place, type_name: String, problem: String },
     /// A word that is none of those allowed for the key.
     #[error("{at}: {key:?} cannot be {}; {hint}", quoted(.got))]
-    UnknownWord {
-        at: Place,
-        key: &'static str,
-        got: String,
-        hint: String,
-    },
+    UnknownWord { at: Place, key: &'static str, got: String, hint: String },
     /// A word that the format knows and this version of dotfill does not do.
     #[error("{at}: {key} = {got:?} is not yet supported by this version; {remedy}")]
-    NotYet {
-        at: Place,
-        key: &'static str,
-        got: &'static str,
-        remedy: &'static str,
-    },
+    NotYet { at: Place, key: &'static str, got: &'static str, remedy: &'static str },
     /// Two keys of one change that contradict each other.
     #[error("{at}: {problem}; {remedy}")]
-    Conflict {
-        at: Place,
-        problem: &'static str,
-        remedy: &'static str,
-    },
+    Conflict { at: Place, problem: &'static str, remedy: &'static str },
     /// A budget that is no limit.
     #[error("{at}: {key:?}: {problem}")]
-    BadBudget {
-        at: Place,
-        key: &'static str,
-        problem: String,
-    },
+    BadBudget { at: Place, key: &'static str, problem: String },
     /// The file asks for nothing.
     #[error("{at}: there is no [[change]]; add one with kind, table, column and type")]
     NoChange { at: Place },
@@ -182,12 +130,7 @@ pub enum MigrationError {
          merge the two",
         quoted(.column), quoted(.table)
     )]
-    RepeatedColumn {
-        at: Place,
-        table: String,
-        column: String,
-        line_first: u64,
-    },
+    RepeatedColumn { at: Place, table: String, column: String, line_first: u64 },
 }
 
 /// `text` in double quotes, with control characters escaped and its end cut off when long.

@@ -52,23 +52,14 @@ impl<'a> Fields<'a> {
     /// The lines of the header and of each key.
     pub(super) fn lines(&self) -> KeyLines {
         let line = |key: &Spanned<_>| self.source.line(key.span().start);
-        let keys: BTreeMap<String, u64> = self
-            .table
-            .keys()
-            .map(|key| (key.get_ref().to_string(), line(key)))
-            .collect();
-        KeyLines {
-            header: Some(self.source.line(self.header)),
-            keys,
-        }
+        let keys: BTreeMap<String, u64> =
+            self.table.keys().map(|key| (key.get_ref().to_string(), line(key))).collect();
+        KeyLines { header: Some(self.source.line(self.header)), keys }
     }
 
     /// Refuses the first key, in file order, that is not one of `known`.
     pub(super) fn refuse_unknown(&self, known: &[&str]) -> Result<(), MigrationError> {
-        let unknown = self
-            .table
-            .keys()
-            .filter(|key| !known.contains(&key.get_ref().as_ref()));
+        let unknown = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
         let Some(key) = unknown.min_by_key(|key| key.span().start) else {
             return Ok(());
         };
@@ -91,8 +82,7 @@ impl<'a> Fields<'a> {
             return Ok(None);
         };
         let text = value.get_ref().as_str();
-        text.map(Some)
-            .ok_or_else(|| self.wrong_type(key, "a string", value))
+        text.map(Some).ok_or_else(|| self.wrong_type(key, "a string", value))
     }
 
     /// The text of `key`, which must be there.
@@ -146,12 +136,7 @@ impl<'a> Fields<'a> {
             Some(word) => format!("did you mean {word:?}?"),
             None => format!("write one of {}", words.join(", ")),
         };
-        MigrationError::UnknownWord {
-            at: self.place(key),
-            key,
-            got: got.to_owned(),
-            hint,
-        }
+        MigrationError::UnknownWord { at: self.place(key), key, got: got.to_owned(), hint }
     }
 
     /// The error for a value of `key` that is not `want`.
@@ -179,10 +164,7 @@ impl<'a> Fields<'a> {
         match value.get_ref() {
             DeValue::Array(_) | DeValue::Table(_) => format!("write one string: {key} = \"...\""),
             DeValue::Datetime(_) if is_sql => {
-                format!(
-                    "write SQL in a string: {key} = {}",
-                    quoted(&format!("'{raw}'"))
-                )
+                format!("write SQL in a string: {key} = {}", quoted(&format!("'{raw}'")))
             }
             _ if is_sql => format!("write SQL in a string: {key} = {}", quoted(raw)),
             _ => format!("write it in quotes: {key} = {}", quoted(raw)),

@@ -12,20 +12,14 @@ use super::error::{MigrationError, Place};
 pub(super) fn read(path: &Path) -> Result<String, MigrationError> {
     let bytes = read_bytes(path).map_err(|source| unreadable(path, source))?;
     if bytes.len() > FILE_BYTES_MAX {
-        return Err(MigrationError::TooLarge {
-            path: path.to_owned(),
-            bytes_max: FILE_BYTES_MAX,
-        });
+        return Err(MigrationError::TooLarge { path: path.to_owned(), bytes_max: FILE_BYTES_MAX });
     }
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let before = &error.as_bytes()[..offset];
         let lines = before.split(|byte| *byte == b'\n').count();
         MigrationError::NotUtf8 {
-            at: Place {
-                path: path.to_owned(),
-                line: Some(lines as u64),
-            },
+            at: Place { path: path.to_owned(), line: Some(lines as u64) },
             offset,
         }
     })
@@ -34,9 +28,7 @@ pub(super) fn read(path: &Path) -> Result<String, MigrationError> {
 /// One byte more than allowed at most, so that the caller can tell a file that is too large.
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(FILE_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -60,11 +52,7 @@ impl<'a> Source<'a> {
     pub(super) fn new(text: &'a str, path: &'a Path) -> Self {
         let after_breaks = text.match_indices('\n').map(|(offset, _)| offset + 1);
         let line_starts = std::iter::once(0).chain(after_breaks).collect();
-        Self {
-            text,
-            path,
-            line_starts,
-        }
+        Self { text, path, line_starts }
     }
 
     /// The line that holds the byte at `offset`, counted from 1.
@@ -74,21 +62,14 @@ impl<'a> Source<'a> {
 
     /// `FILE:LINE` of the byte at `offset`; `FILE` alone when there is no offset.
     pub(super) fn place(&self, offset: Option<usize>) -> Place {
-        Place {
-            path: self.path.to_owned(),
-            line: offset.map(|offset| self.line(offset)),
-        }
+        Place { path: self.path.to_owned(), line: offset.map(|offset| self.line(offset)) }
     }
 
     /// The text of the line that holds the byte at `offset`, without outer white space.
     pub(super) fn line_text(&self, offset: usize) -> &'a str {
         let next = self.line_starts.partition_point(|start| *start <= offset);
         let start = self.line_starts[next - 1];
-        let end = self
-            .line_starts
-            .get(next)
-            .copied()
-            .unwrap_or(self.text.len());
+        let end = self.line_starts.get(next).copied().unwrap_or(self.text.len());
         self.text[start..end].trim()
     }
 

@@ -86,14 +86,7 @@ impl Migration {
     /// alone when there is no such change.
     #[must_use]
     pub fn at(&self, change: usize, key: &str) -> String {
-        let line = self
-            .changes
-            .get(change)
-            .and_then(|change| change.lines().line(key));
-        Place {
-            path: self.path.clone(),
-            line,
-        }
-        .to_string()
+        let line = self.changes.get(change).and_then(|change| change.lines().line(key));
+        Place { path: self.path.clone(), line }.to_string()
     }
 }

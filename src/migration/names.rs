@@ -8,22 +8,10 @@ const NAME_BYTES_MAX: usize = 255;
 
 /// Prefixes that belong to somebody else, and what to say about them.
 const RESERVED_PREFIXES: [(&str, &str); 4] = [
-    (
-        "sqlite_",
-        "begins with sqlite_, kept by SQLite for itself; name one of your own",
-    ),
-    (
-        "_dotfill",
-        "begins with _dotfill, kept for dotfill's own tables; name one of your own",
-    ),
-    (
-        "crsql_",
-        "begins with crsql_, kept for cr-sqlite's own tables; name one of your own",
-    ),
-    (
-        "__corro",
-        "begins with __corro, kept for Corrosion's own tables; name one of your own",
-    ),
+    ("sqlite_", "begins with sqlite_, kept by SQLite for itself; name one of your own"),
+    ("_dotfill", "begins with _dotfill, kept for dotfill's own tables; name one of your own"),
+    ("crsql_", "begins with crsql_, kept for cr-sqlite's own tables; name one of your own"),
+    ("__corro", "begins with __corro, kept for Corrosion's own tables; name one of your own"),
 ];
 
 /// Stands in the names of the tables that cr-sqlite adds to each replicated one.
@@ -44,9 +32,7 @@ pub(super) fn identifier_problem(name: &str) -> Option<&'static str> {
     if lower.contains(CRSQL_INFIX) {
         return Some("holds __crsql_, kept for cr-sqlite's own tables; name the table they serve");
     }
-    let reserved = RESERVED_PREFIXES
-        .iter()
-        .find(|(prefix, _)| lower.starts_with(prefix));
+    let reserved = RESERVED_PREFIXES.iter().find(|(prefix, _)| lower.starts_with(prefix));
     reserved.map(|(_, problem)| *problem)
 }
 
@@ -55,8 +41,7 @@ pub(super) fn expression_problem(text: &str) -> Option<&'static str> {
     if text.trim().is_empty() {
         return Some("is empty; write an SQL expression or leave the key out");
     }
-    text.contains('\0')
-        .then_some("holds a NUL character, where SQLite ends a text; remove it")
+    text.contains('\0').then_some("holds a NUL character, where SQLite ends a text; remove it")
 }
 
 /// Why `text` cannot be the name of an epoch or a client version, quoted in rejections.
@@ -67,7 +52,5 @@ pub(super) fn label_problem(text: &str) -> Option<&'static str> {
     if text.len() > NAME_BYTES_MAX {
         return Some("is longer than 255 bytes; use a shorter name");
     }
-    text.chars()
-        .any(char::is_control)
-        .then_some("holds a control character; remove it")
+    text.chars().any(char::is_control).then_some("holds a control character; remove it")
 }

@@ -10,9 +10,7 @@ pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str>
     }
     let lower = word.to_ascii_lowercase();
     let edits_max = word.chars().count().div_ceil(3).min(2);
-    let ranked = candidates
-        .iter()
-        .map(|candidate| (distance(&lower, candidate), *candidate));
+    let ranked = candidates.iter().map(|candidate| (distance(&lower, candidate), *candidate));
     let (edits, candidate) = ranked.min_by_key(|(edits, _)| *edits)?;
     (edits <= edits_max).then_some(candidate)
 }
@@ -27,9 +25,8 @@ fn distance(left: &str, right: &str) -> usize {
         let mut current = vec![row; right.len() + 1];
         for column in 1..=right.len() {
             let differs = usize::from(left[row - 1] != right[column - 1]);
-            let mut edits = (above[column - 1] + differs)
-                .min(above[column] + 1)
-                .min(current[column - 1] + 1);
+            let mut edits =
+                (above[column - 1] + differs).min(above[column] + 1).min(current[column - 1] + 1);
             let swapped = row > 1
                 && column > 1
                 && left[row - 1] == right[column - 2]

@@ -41,9 +41,7 @@ fn column(fields: &Fields<'_>) -> Result<ColumnChange, MigrationError> {
         delivery: delivery(fields)?,
         fill_null: fields.flag("fill_null", true)?,
         writable: fields.flag("writable", true)?,
-        on_error: fields
-            .word("on_error", &OnError::ALL, OnError::as_str)?
-            .unwrap_or_default(),
+        on_error: fields.word("on_error", &OnError::ALL, OnError::as_str)?.unwrap_or_default(),
         lines: fields.lines(),
     };
     refuse_conflicts(fields, &change)?;
@@ -57,12 +55,9 @@ fn identifier(
 ) -> Result<String, MigrationError> {
     let name = fields.required(key, example)?.to_owned();
     match identifier_problem(&name) {
-        Some(problem) => Err(MigrationError::BadIdentifier {
-            at: fields.place(key),
-            key,
-            name,
-            problem,
-        }),
+        Some(problem) => {
+            Err(MigrationError::BadIdentifier { at: fields.place(key), key, name, problem })
+        }
         None => Ok(name),
     }
 }
@@ -81,11 +76,7 @@ fn expression(fields: &Fields<'_>, key: &'static str) -> Result<Option<String>, 
         return Ok(None);
     };
     match expression_problem(text) {
-        Some(problem) => Err(MigrationError::BadText {
-            at: fields.place(key),
-            key,
-            problem,
-        }),
+        Some(problem) => Err(MigrationError::BadText { at: fields.place(key), key, problem }),
         None => Ok(Some(text.trim().to_owned())),
     }
 }
@@ -106,11 +97,7 @@ fn delivery(fields: &Fields<'_>) -> Result<Delivery, MigrationError> {
 fn refuse_conflicts(fields: &Fields<'_>, change: &ColumnChange) -> Result<(), MigrationError> {
     let conflict = |key: &str, problem: &'static str, remedy: &'static str| {
         let at = fields.place(key);
-        Err(MigrationError::Conflict {
-            at,
-            problem,
-            remedy,
-        })
+        Err(MigrationError::Conflict { at, problem, remedy })
     };
     match change.delivery {
         Delivery::Virtual if change.writable => conflict(

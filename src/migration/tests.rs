@@ -59,17 +59,9 @@ fn refusal(text: &str) -> String {
 
 /// `FULL` with the only line that holds `old` replaced by `new`.
 fn with(old: &str, new: &str) -> String {
-    assert_eq!(
-        FULL.lines().filter(|line| line.starts_with(old)).count(),
-        1,
-        "{old}"
-    );
+    assert_eq!(FULL.lines().filter(|line| line.starts_with(old)).count(), 1, "{old}");
     let line = |line| {
-        if str::starts_with(line, old) {
-            new
-        } else {
-            line
-        }
+        if str::starts_with(line, old) { new } else { line }
     };
     FULL.lines().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -102,30 +94,18 @@ fn every_key_is_read() {
     assert_eq!(column.type_name, "TEXT");
     assert_eq!(column.value.as_deref(), Some("'o-' || app"));
     assert_eq!(column.filter.as_deref(), Some("deleted_at IS NULL"));
-    assert_eq!(
-        (column.delivery, column.on_error),
-        (Delivery::Derive, OnError::Skip)
-    );
+    assert_eq!((column.delivery, column.on_error), (Delivery::Derive, OnError::Skip));
     assert_eq!((column.fill_null, column.writable), (false, true));
 }
 
 #[test]
 fn absent_keys_have_their_defaults() {
     let migration = good(&format!("id = \"a\"\n{SECOND}"));
-    assert_eq!(
-        (migration.epoch.as_ref(), migration.minimum_client.as_ref()),
-        (None, None)
-    );
+    assert_eq!((migration.epoch.as_ref(), migration.minimum_client.as_ref()), (None, None));
     assert_eq!(migration.budget, Budget::default());
     let column = only_column(&migration);
-    assert_eq!(
-        (column.value.as_ref(), column.filter.as_ref()),
-        (None, None)
-    );
-    assert_eq!(
-        (column.delivery, column.on_error),
-        (Delivery::Auto, OnError::Fail)
-    );
+    assert_eq!((column.value.as_ref(), column.filter.as_ref()), (None, None));
+    assert_eq!((column.delivery, column.on_error), (Delivery::Auto, OnError::Fail));
     assert_eq!((column.fill_null, column.writable), (true, true));
 }
 
@@ -145,10 +125,7 @@ fn later_stages_can_name_the_line_of_a_key() {
         (inline.at(0, "type"), inline.at(0, "value")),
         ("m.toml:3".into(), "m.toml:3".into())
     );
-    assert_eq!(
-        good(&FULL.replace('\n', "\r\n")).at(0, "value"),
-        "m.toml:15"
-    );
+    assert_eq!(good(&FULL.replace('\n', "\r\n")).at(0, "value"), "m.toml:15");
 }
 
 #[test]
@@ -163,10 +140,7 @@ fn a_file_that_cannot_be_read_is_named() {
     let missing = format!("{shown}: there is no such migration file; check the path");
     assert_eq!(message(&path), missing);
     let directory = "this is a directory; name the migration file in it";
-    assert_eq!(
-        message(dir.path()),
-        format!("{}: {directory}", dir.path().display())
-    );
+    assert_eq!(message(dir.path()), format!("{}: {directory}", dir.path().display()));
     write(&path, b"id = \"a\"\nepoch = \"\xff\"\n");
     let not_text = format!("{shown}:2: byte 18 is not UTF-8; save the file as UTF-8");
     assert_eq!(message(&path), not_text);
@@ -176,19 +150,10 @@ fn a_file_that_cannot_be_read_is_named() {
     write(&path, &vec![b'\n'; FILE_BYTES_MAX]);
     assert!(message(&path).contains("missing key \"id\""));
     let below_file = message(&path.join("deeper"));
-    assert!(
-        below_file.contains("cannot read the migration file: "),
-        "{below_file}"
-    );
-    assert!(
-        below_file.ends_with("; check the path and its permissions"),
-        "{below_file}"
-    );
+    assert!(below_file.contains("cannot read the migration file: "), "{below_file}");
+    assert!(below_file.ends_with("; check the path and its permissions"), "{below_file}");
     write(&path, FULL.as_bytes());
-    assert_eq!(
-        Migration::load(&path).map(|m| m.digest).ok(),
-        Some(good(FULL).digest)
-    );
+    assert_eq!(Migration::load(&path).map(|m| m.digest).ok(), Some(good(FULL).digest));
 }
 
 fn write(path: &Path, bytes: &[u8]) {

@@ -11,31 +11,16 @@ const CONSTRAINTS: [(&str, &str); 13] = [
     ("NOT", "rows hold NULL until they are filled"),
     ("NULL", "rows hold NULL until they are filled"),
     ("DEFAULT", "give the value with the key value instead"),
-    (
-        "GENERATED",
-        "use the keys value, delivery = \"virtual\" and writable = false instead",
-    ),
-    (
-        "ALWAYS",
-        "use the keys value, delivery = \"virtual\" and writable = false instead",
-    ),
-    (
-        "AS",
-        "use the keys value, delivery = \"virtual\" and writable = false instead",
-    ),
+    ("GENERATED", "use the keys value, delivery = \"virtual\" and writable = false instead"),
+    ("ALWAYS", "use the keys value, delivery = \"virtual\" and writable = false instead"),
+    ("AS", "use the keys value, delivery = \"virtual\" and writable = false instead"),
     ("PRIMARY", "a key cannot be added to a table that has rows"),
-    (
-        "COLLATE",
-        "give the collation in the queries and indexes that need it",
-    ),
+    ("COLLATE", "give the collation in the queries and indexes that need it"),
     ("UNIQUE", "a constraint can make a merge fail"),
     ("CHECK", "a constraint can make a merge fail"),
     ("REFERENCES", "a constraint can make a merge fail"),
     ("CONSTRAINT", "a constraint can make a merge fail"),
-    (
-        "AUTOINCREMENT",
-        "a key cannot be added to a table that has rows",
-    ),
+    ("AUTOINCREMENT", "a key cannot be added to a table that has rows"),
 ];
 
 /// The other keywords that `SQLite` does not take as a word of a type.
@@ -122,9 +107,7 @@ fn refuse_keywords(text: &str) -> Result<(), String> {
     for word in text.split(|c: char| !is_word_char(c)) {
         let upper = word.to_ascii_uppercase();
         if let Some((_, reason)) = CONSTRAINTS.iter().find(|(name, _)| *name == upper) {
-            return Err(format!(
-                "has the constraint word {upper}; write the type alone: {reason}"
-            ));
+            return Err(format!("has the constraint word {upper}; write the type alone: {reason}"));
         }
         if KEYWORDS.contains(&upper.as_str()) {
             return Err(format!("holds the SQL keyword {upper}; {PLAIN}"));

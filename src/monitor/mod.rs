@@ -36,9 +36,8 @@ impl Progress {
     #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
     pub fn eta(&self) -> Option<Duration> {
         let rest = self.rows_total.saturating_sub(self.rows_done);
-        (self.rows_per_second > 1.0).then(|| {
-            Duration::from_secs_f64((rest as f64 / self.rows_per_second).min(1e9))
-        })
+        (self.rows_per_second > 1.0)
+            .then(|| Duration::from_secs_f64((rest as f64 / self.rows_per_second).min(1e9)))
     }
 }
 

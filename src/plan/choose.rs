@@ -49,13 +49,15 @@ pub(super) fn choose(question: &Question<'_>) -> Result<Choice, PlanError> {
             question.check_native()?;
             chosen(Delivery::Native, "the file asks for it")
         }
-        _ => chosen(Delivery::Derive, "the file asks for it"),
+        Wish::Derive => chosen(Delivery::Derive, "the file asks for it"),
     }
 }
 
 impl Question<'_> {
     fn elidable(&self) -> bool {
-        let Some(constant) = self.constant else { return false };
+        let Some(constant) = self.constant else {
+            return false;
+        };
         let hidden_by_filter = self.change.filter.is_some() && *constant != Datum::Null;
         if hidden_by_filter || !default_is(Some(&constant.to_string()), constant) {
             return false;
@@ -101,7 +103,7 @@ impl Question<'_> {
         }
         if self.environment.corrosion {
             return refused(
-                "Corrosion would not send records of a publisher site to its peers, so the nodes \
+                "native cannot be used: Corrosion would not send a publisher site's records, so nodes \
                  would diverge",
                 "use delivery = \"derive\" and run dotfill on each node",
             );
@@ -112,8 +114,12 @@ impl Question<'_> {
 
 /// True where the SQL text of a DEFAULT has this value.
 fn default_is(default: Option<&str>, value: &Datum) -> bool {
-    let Some(default) = default else { return *value == Datum::Null };
-    let Ok(conn) = Connection::open_in_memory() else { return false };
+    let Some(default) = default else {
+        return *value == Datum::Null;
+    };
+    let Ok(conn) = Connection::open_in_memory() else {
+        return false;
+    };
     conn.query_row(&format!("SELECT (\n{default}\n)"), [], |row| row.get::<_, Datum>(0))
         .is_ok_and(|found| found == *value)
 }

@@ -14,4 +14,9 @@ mod record;
 pub use expression::expression_cost;
 pub use record::{Records, record_bytes};
 /// tmp
-pub fn predicted_growth(_: &std::path::Path, _: &crate::migration::Migration) -> Result<u64, PlanError> { Ok(0) }
+pub fn predicted_growth(
+    _: &std::path::Path,
+    _: &crate::migration::Migration,
+) -> Result<u64, PlanError> {
+    Ok(0)
+}

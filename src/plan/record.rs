@@ -47,7 +47,9 @@ pub fn record_bytes(
     ordinal: i64,
     after: i64,
 ) -> Result<Records, DbError> {
-    let Layout::CrSqlite(cr) = &target.layout else { return Ok(Records::default()) };
+    let Layout::CrSqlite(cr) = &target.layout else {
+        return Ok(Records::default());
+    };
     conn.prepare_cached(&sql(target, cr))
         .and_then(|mut s| {
             s.query_row([ordinal, after], |row| {

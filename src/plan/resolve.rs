@@ -120,7 +120,9 @@ fn check_target(
     migration: &Migration,
     index: usize,
 ) -> Result<bool, PlanError> {
-    let Some(column) = table.column(&change.column) else { return Ok(false) };
+    let Some(column) = table.column(&change.column) else {
+        return Ok(false);
+    };
     let name = ident(&column.name);
     let refused = |key: &str, problem: String, remedy: &str| {
         Err(PlanError::refused(migration.at(index, key), problem, remedy))
@@ -184,12 +186,9 @@ impl Expressions {
         }
         let constant = match (&value, &filter) {
             (None, _) => Some(Datum::Null),
-            (Some(value), None) => {
-                value.constant.as_ref().map(|v| Datum::from(ValueRef::from(v)))
-            }
+            (Some(value), None) => value.constant.as_ref().map(|v| Datum::from(ValueRef::from(v))),
             (Some(_), Some(_)) => None,
         };
         Ok(Self { sources, constant })
     }
 }
-

@@ -78,14 +78,18 @@ fn firing(
         let found = probe(&column.name)?;
         common = Some(match common {
             None => found,
-            Some(before) => before.into_iter().filter(|(name, _)| found.contains_key(name)).collect(),
+            Some(before) => {
+                before.into_iter().filter(|(name, _)| found.contains_key(name)).collect()
+            }
         });
     }
     Ok(common.unwrap_or_default())
 }
 
 fn note(context: &AuthContext<'_>, seen: &mut Writes) {
-    let Some(trigger) = context.accessor else { return };
+    let Some(trigger) = context.accessor else {
+        return;
+    };
     if trigger.starts_with("_dotfill_") || trigger.contains("__crsql_") {
         return;
     }

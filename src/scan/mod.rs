@@ -82,9 +82,8 @@ impl<'a> RowReader<'a> {
         let what = format!("read rows up to {}", range.through);
         let terms = self.sql.range.terms.len();
         let mut statement = self.conn.prepare_cached(&sql).doing(&what)?;
-        let mut rows = statement
-            .query(rusqlite::params_from_iter(range.parameters()))
-            .doing(&what)?;
+        let mut rows =
+            statement.query(rusqlite::params_from_iter(range.parameters())).doing(&what)?;
         let mut digest = RangeDigest::default();
         let mut derived = Vec::with_capacity(usize::try_from(range.rows).unwrap_or(0).min(65_536));
         loop {
@@ -95,7 +94,9 @@ impl<'a> RowReader<'a> {
                     let message = expr::plain(&error);
                     return Err(ScanError::Row { through: range.through.to_string(), message });
                 }
-                Err(source) => return Err(DbError::Sql { doing: what, source }.into()),
+                Err(source) => {
+                    return Err(DbError::Sql { doing: what, source }.into());
+                }
             };
             let value = row.get_ref(terms + self.sources).doing(&what)?;
             digest += self.hasher.row(row, terms, self.sources, value).doing(&what)?;

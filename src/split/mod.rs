@@ -5,7 +5,7 @@
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::db::{Datum, DbError, Doing, Table, encode};
+use crate::db::{Datum, DbError, Doing, KeyKind, Table, encode};
 use crate::layout::RangeSql;
 
 /// A place in the order of a table: the values of its scan key.
@@ -87,7 +87,14 @@ impl Range {
     }
 }
 
+/// Ranges of an integer key that are cut by arithmetic after one that was walked and found dense.
+const STRIDES: u32 = 15;
+
 /// Cuts one table into ranges.
+///
+/// A range is found by walking the b-tree, which touches its pages. Where the key is an integer
+/// and nearly every number is taken, most ranges are cut by arithmetic instead: a range of `n`
+/// numbers has at most `n` rows.
 #[derive(Debug)]
 pub struct Splitter<'a> {
     conn: &'a Connection,
@@ -96,6 +103,11 @@ pub struct Splitter<'a> {
     after: Option<Position>,
     step: [String; 2],
     rest: [String; 2],
+    /// True where the key is one integer, ascending.
+    integer: bool,
+    /// The largest integer key when it was last looked at, and how many ranges may still be cut
+    /// below it without a walk.
+    strides: (i64, u32),
 }
 
 impl<'a> Splitter<'a> {
@@ -134,6 +146,8 @@ impl<'a> Splitter<'a> {
             after,
             step: [walk(false), walk(true)],
             rest: [last(false), last(true)],
+            integer: table.key_kind == KeyKind::Integer,
+            strides: (i64::MIN, 0),
         }
     }
 
@@ -141,20 +155,60 @@ impl<'a> Splitter<'a> {
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub fn next(&mut self) -> Result<Option<Range>, DbError> {
+    pub fn next_range(&mut self) -> Result<Option<Range>, DbError> {
+        if let Some(range) = self.stride() {
+            return Ok(Some(range));
+        }
         let bounded = usize::from(self.after.is_some());
         let found = match self.seek(&self.step[bounded])? {
             Some(through) => Some((through, self.rows)),
             // Fewer rows are left: count is a bound, which is all that a last range needs.
             None => self.seek(&self.rest[bounded])?.map(|through| (through, self.rows - 1)),
         };
-        let Some((through, rows)) = found else { return Ok(None) };
+        let Some((through, rows)) = found else {
+            return Ok(None);
+        };
         let range = Range { after: self.after.replace(through.clone()), through, rows };
+        self.look_for_strides(&range)?;
         Ok(Some(range))
     }
 
+    /// The next range by arithmetic, where that is allowed.
+    fn stride(&mut self) -> Option<Range> {
+        let (last, left) = self.strides;
+        let [Datum::Integer(at)] = self.after.as_ref()?.0.as_slice() else { return None };
+        let through = at.checked_add_unsigned(self.rows)?;
+        if left == 0 || through >= last {
+            return None;
+        }
+        self.strides.1 -= 1;
+        let through = Position(vec![Datum::Integer(through)]);
+        Some(Range { after: self.after.replace(through.clone()), through, rows: self.rows })
+    }
+
+    /// After a walk: if at least 9 of 10 numbers were taken, the next ranges need none.
+    fn look_for_strides(&mut self, walked: &Range) -> Result<(), DbError> {
+        let Some(after) = walked.after.as_ref().filter(|_| self.integer) else { return Ok(()) };
+        let ([Datum::Integer(from)], [Datum::Integer(to)]) =
+            (after.0.as_slice(), walked.through.0.as_slice())
+        else {
+            return Ok(());
+        };
+        let dense = walked.rows.saturating_mul(10) >= to.abs_diff(*from).saturating_mul(9);
+        if dense && *to >= self.strides.0 {
+            if let Some(Position(last)) = self.seek(&self.rest[0])? {
+                if let [Datum::Integer(last)] = last.as_slice() {
+                    self.strides.0 = *last;
+                }
+            }
+        }
+        self.strides.1 = if dense { STRIDES } else { 0 };
+        Ok(())
+    }
+
     fn seek(&self, sql: &str) -> Result<Option<Position>, DbError> {
-        let after = self.after.iter().flat_map(|position| position.0.iter());
+        let bounded = sql.contains("?1");
+        let after = self.after.iter().filter(|_| bounded).flat_map(|position| position.0.iter());
         self.conn
             .prepare_cached(sql)
             .and_then(|mut s| {

@@ -8,7 +8,7 @@ fn ranges(schema: &str, rows: u64) -> (Connection, Table, Vec<Range>) {
     let table = Table::read(&conn, "t").expect("table");
     let mut splitter = Splitter::new(&conn, &table, rows, None);
     let mut found = Vec::new();
-    while let Some(range) = splitter.next().expect("split") {
+    while let Some(range) = splitter.next_range().expect("split") {
         found.push(range);
         assert!(found.len() < 10_000, "the splitter does not end");
     }
@@ -45,7 +45,8 @@ fn every_kind_of_key_is_covered() {
         ("a COLLATE NOCASE, b, PRIMARY KEY (a, b)) WITHOUT ROWID; --", "char(65 + i % 50), i"),
         ("rowid TEXT, oid INT PRIMARY KEY", "'r', i"),
     ] {
-        let schema = format!("CREATE TABLE t ({keys});\nINSERT INTO t {MANY} SELECT {values} FROM n;");
+        let schema =
+            format!("CREATE TABLE t ({keys});\nINSERT INTO t {MANY} SELECT {values} FROM n;");
         for rows in [1, 7, 1003, 5000] {
             covered(&schema, rows);
         }

@@ -174,6 +174,7 @@ impl std::ops::AddAssign for Counters {
 
 /// One row of `_dotfill_changes`.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a column")]
 pub struct ChangeRow {
     /// Its number in this database.
     pub n: i64,

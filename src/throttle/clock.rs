@@ -31,9 +31,7 @@ impl SystemClock {
     /// A clock whose monotonic time begins now, at zero.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            start: Instant::now(),
-        }
+        Self { start: Instant::now() }
     }
 }
 
@@ -45,10 +43,7 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Moment {
-        Moment {
-            monotonic: self.start.elapsed(),
-            unix_seconds: unix_seconds(SystemTime::now()),
-        }
+        Moment { monotonic: self.start.elapsed(), unix_seconds: unix_seconds(SystemTime::now()) }
     }
 
     fn sleep(&self, wait: Duration) {
@@ -76,10 +71,7 @@ impl SimulatedClock {
     /// A clock that shows `unix_seconds`, and zero as its monotonic time.
     #[must_use]
     pub fn new(unix_seconds: i64) -> Self {
-        Self {
-            unix_start: unix_seconds,
-            passed: Mutex::default(),
-        }
+        Self { unix_start: unix_seconds, passed: Mutex::default() }
     }
 
     /// Lets time pass.
@@ -93,10 +85,7 @@ impl Clock for SimulatedClock {
     fn now(&self) -> Moment {
         let monotonic = *self.passed.lock();
         let seconds = i64::try_from(monotonic.as_secs()).unwrap_or(i64::MAX);
-        Moment {
-            monotonic,
-            unix_seconds: self.unix_start.saturating_add(seconds),
-        }
+        Moment { monotonic, unix_seconds: self.unix_start.saturating_add(seconds) }
     }
 
     fn sleep(&self, wait: Duration) {

@@ -12,10 +12,7 @@ use crate::migration::Place;
 /// 2). While a job runs, [`super::LimitsFile::refresh`] turns it into the reason of a pause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[expect(
-    missing_docs,
-    reason = "the fields are what the message of their variant shows"
-)]
+#[expect(missing_docs, reason = "the fields are what the message of their variant shows")]
 pub enum TuningError {
     /// A flag whose value is out of bounds.
     #[error("--{flag} {problem}")]
@@ -34,10 +31,7 @@ pub enum TuningError {
 /// Why a text is no window.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-#[expect(
-    missing_docs,
-    reason = "the fields are what the message of their variant shows"
-)]
+#[expect(missing_docs, reason = "the fields are what the message of their variant shows")]
 pub enum WindowError {
     /// The text has another form.
     #[error(

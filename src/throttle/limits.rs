@@ -115,10 +115,7 @@ fn require_file(metadata: &Metadata) -> io::Result<()> {
     if metadata.is_file() {
         return Ok(());
     }
-    Err(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "it is no regular file",
-    ))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
 }
 
 fn read(path: &Path, base: &Tuning) -> Result<Tuning, TuningError> {

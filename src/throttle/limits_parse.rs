@@ -31,10 +31,7 @@ pub(super) fn limits(text: &str, path: &Path, base: &Tuning) -> Result<Tuning, T
     let file = LimitsText { text, path };
     let table = DeTable::parse(text).map_err(|error| {
         let offset = error.span().map(|span| span.start);
-        file.problem(
-            offset,
-            format!("not valid TOML: {}; correct it", error.message()),
-        )
+        file.problem(offset, format!("not valid TOML: {}; correct it", error.message()))
     })?;
     let mut entries: Vec<_> = table.get_ref().iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
@@ -44,17 +41,12 @@ pub(super) fn limits(text: &str, path: &Path, base: &Tuning) -> Result<Tuning, T
         set(&mut tuning, name, value.get_ref())
             .map_err(|problem| file.problem(Some(key.span().start), problem))?;
     }
-    let records_max = base
-        .records_per_transaction
-        .max(RECORDS_PER_TRANSACTION_MAX);
+    let records_max = base.records_per_transaction.max(RECORDS_PER_TRANSACTION_MAX);
     tuning.validate_lifted(records_max).map_err(|error| {
         let TuningError::Flag { flag, problem } = error else {
             return error;
         };
-        match entries
-            .iter()
-            .find(|(key, _)| key.get_ref().as_ref() == flag)
-        {
+        match entries.iter().find(|(key, _)| key.get_ref().as_ref() == flag) {
             Some((key, _)) => file.problem(Some(key.span().start), format!("{flag} {problem}")),
             None => TuningError::Flag { flag, problem },
         }
@@ -125,8 +117,7 @@ fn text<'a>(key: &str, value: &'a DeValue<'_>) -> Result<&'a str, String> {
 }
 
 fn window(text: &str) -> Result<Window, String> {
-    text.parse::<Window>()
-        .map_err(|error| format!("window: {error}"))
+    text.parse::<Window>().map_err(|error| format!("window: {error}"))
 }
 
 struct LimitsText<'a> {
@@ -139,12 +130,6 @@ impl LimitsText<'_> {
     fn problem(&self, offset: Option<usize>, problem: String) -> TuningError {
         let before = offset.and_then(|offset| self.text.get(..offset));
         let line = before.map(|before| before.matches('\n').count() as u64 + 1);
-        TuningError::File {
-            at: Place {
-                path: self.path.to_owned(),
-                line,
-            },
-            problem,
-        }
+        TuningError::File { at: Place { path: self.path.to_owned(), line }, problem }
     }
 }

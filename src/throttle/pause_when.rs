@@ -48,10 +48,7 @@ impl PauseWhen {
 
     /// This signal, with the way to ask.
     pub(super) fn asking<'a>(&'a mut self, query: Query<'a>) -> impl Throttle + 'a {
-        Asking {
-            signal: self,
-            query,
-        }
+        Asking { signal: self, query }
     }
 
     /// What the query says now, or said within [`ASK_EVERY`], and when it may be asked again.

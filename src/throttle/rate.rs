@@ -82,10 +82,7 @@ impl Rate {
     }
 
     fn pause(&self, now: Duration, total: u64) -> Pause {
-        let wait = self
-            .level
-            .unsigned_abs()
-            .div_ceil(u128::from(self.per_second));
+        let wait = self.level.unsigned_abs().div_ceil(u128::from(self.per_second));
         let seen = self.seen(now, total).max(self.per_second);
         Pause {
             signal: match self.unit {

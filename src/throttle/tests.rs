@@ -19,10 +19,7 @@ fn after(millis: u64) -> Moment {
 }
 
 fn rows(rows: u64) -> Work {
-    Work {
-        rows,
-        ..Work::default()
-    }
+    Work { rows, ..Work::default() }
 }
 
 fn paused(verdict: Verdict) -> Pause {

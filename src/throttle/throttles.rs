@@ -59,9 +59,7 @@ impl Throttles {
             &mut self.bytes,
         ];
         let mut verdicts = signals.into_iter().map(|signal| signal.check(now, work));
-        verdicts
-            .find(|verdict| *verdict != Verdict::Go)
-            .unwrap_or(Verdict::Go)
+        verdicts.find(|verdict| *verdict != Verdict::Go).unwrap_or(Verdict::Go)
     }
 
     /// The rows that the next batch may have so that the rates pass it without jerks, given what

@@ -118,9 +118,7 @@ impl FromStr for Window {
 
     fn from_str(text: &str) -> Result<Self, WindowError> {
         let text = text.trim();
-        let form = || WindowError::Form {
-            text: text.to_owned(),
-        };
+        let form = || WindowError::Form { text: text.to_owned() };
         let (times, zone) = match text.split_once('[') {
             Some((times, rest)) => (times, Some(rest.strip_suffix(']').ok_or_else(form)?)),
             None => (text, None),
@@ -137,12 +135,7 @@ impl FromStr for Window {
         }
         let text = text.to_owned();
         let zone = zone.map_or_else(local_zone, named_zone)?;
-        Ok(Self {
-            text,
-            opens,
-            closes,
-            zone,
-        })
+        Ok(Self { text, opens, closes, zone })
     }
 }
 
@@ -160,13 +153,9 @@ fn time(text: &str) -> Option<Time> {
 }
 
 fn named_zone(name: &str) -> Result<TimeZone, WindowError> {
-    TimeZone::get(name.trim()).map_err(|_| WindowError::UnknownZone {
-        zone: name.to_owned(),
-    })
+    TimeZone::get(name.trim()).map_err(|_| WindowError::UnknownZone { zone: name.to_owned() })
 }
 
 fn local_zone() -> Result<TimeZone, WindowError> {
-    TimeZone::try_system().map_err(|error| WindowError::NoLocalZone {
-        problem: error.to_string(),
-    })
+    TimeZone::try_system().map_err(|error| WindowError::NoLocalZone { problem: error.to_string() })
 }

@@ -6,7 +6,9 @@
 //! `S = BLAKE3.keyed_hash(K, 0x00, value(k).., value(s)..)[0..16]` and
 //! `V = BLAKE3.keyed_hash(K, 0x01, value(k).., value(c))[0..16]`, as u128 LE. A range's digest is
 //! its row count and the sums of `S` and of `V` modulo 2^128, so digests of ranges add up to that
-//! of the table. The table's digest is `BLAKE3(u64 LE count, sum S, sum V)`.
+//! of the table. The table's digest is `BLAKE3(u64 LE count, sum V)`: replicas with the same rows
+//! and cells have the same. `S` is summed only where source values have to be compared: when
+//! readers derive, and a proof asks whether the rows still hold what the readers saw.
 //!
 //! Equal sums over different rows are not feared from chance; a digest is no defence against
 //! somebody who can choose the rows.
@@ -42,7 +44,6 @@ impl RangeDigest {
     pub fn to_hex(self) -> String {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.rows.to_le_bytes());
-        hasher.update(&self.sources.to_le_bytes());
         hasher.update(&self.values.to_le_bytes());
         hasher.finalize().to_hex().to_string()
     }
@@ -67,8 +68,8 @@ impl RowHasher {
         Self { key: *hasher.finalize().as_bytes(), buffer: Vec::with_capacity(512) }
     }
 
-    /// The digest of one row, whose first `terms` columns are its key, the next `sources` its
-    /// source columns, and whose cell holds `cell`.
+    /// The digest of one row, whose first `terms` columns are its key and whose cell holds `cell`;
+    /// the `sources` columns after the key are hashed where that is not 0.
     ///
     /// # Errors
     /// When a column cannot be read.
@@ -84,15 +85,18 @@ impl RowHasher {
         for i in 0..terms {
             encode(row.get_ref(i)?, &mut self.buffer);
         }
-        let key = self.buffer.len();
-        for i in terms..terms + sources {
-            encode(row.get_ref(i)?, &mut self.buffer);
+        let mut source = 0;
+        if sources > 0 {
+            let key = self.buffer.len();
+            for i in terms..terms + sources {
+                encode(row.get_ref(i)?, &mut self.buffer);
+            }
+            source = self.hash();
+            self.buffer.truncate(key);
         }
-        let sources = self.hash();
-        self.buffer.truncate(key);
         self.buffer[0] = 1;
         encode(cell, &mut self.buffer);
-        Ok(RangeDigest { rows: 1, sources, values: self.hash() })
+        Ok(RangeDigest { rows: 1, sources: source, values: self.hash() })
     }
 
     fn hash(&self) -> u128 {

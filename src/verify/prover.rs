@@ -14,6 +14,8 @@ pub struct RangeProof {
     pub digest: RangeDigest,
     /// Rows whose cell is ours and differs from the derived value, and that nobody has noted.
     pub unproven: u64,
+    /// Rows whose cell differs from the derived value, whoever's it is.
+    pub differing: u64,
     /// Rows whose expression fails and is to be skipped.
     pub skipped: u64,
     /// Some of the unproven rows.
@@ -25,6 +27,7 @@ impl RangeProof {
     pub fn add(&mut self, other: Self) {
         self.digest += other.digest;
         self.unproven += other.unproven;
+        self.differing += other.differing;
         self.skipped += other.skipped;
         let room = 5_usize.saturating_sub(self.examples.len());
         self.examples.extend(other.examples.into_iter().take(room));
@@ -88,8 +91,9 @@ impl<'a> Prover<'a> {
         expected: Option<RangeDigest>,
     ) -> Result<RangeProof, ProofError> {
         if expected.is_some() {
-            let found = self.scan(range, false)?;
+            let mut found = self.scan(range, false)?;
             if Some(found.digest) == expected {
+                found.digest.sources = 0;
                 return Ok(found);
             }
         }
@@ -109,6 +113,8 @@ impl<'a> Prover<'a> {
     fn scan(&mut self, range: &Range, evaluate: bool) -> Result<RangeProof, ProofError> {
         let what = format!("prove rows up to {}", range.through);
         let (terms, sources) = (self.sql.range.terms.len(), self.target.sources.len().max(1));
+        // Source values are compared only with what readers saw, and then nothing is evaluated.
+        let hashed = if evaluate { 0 } else { sources };
         let sql = self.sql.select_proof(range.bounded(), evaluate);
         let mut statement = self.conn.prepare_cached(&sql).doing(&what)?;
         let parameters = rusqlite::params_from_iter(range.parameters());
@@ -117,7 +123,7 @@ impl<'a> Prover<'a> {
         while let Some(row) = rows.next().doing(&what)? {
             proof.unproven += u64::from(differs(row, terms + sources + 1).doing(&what)?);
             let cell = row.get_ref(terms + sources).doing(&what)?;
-            proof.digest += self.hasher.row(row, terms, sources, cell).doing(&what)?;
+            proof.digest += self.hasher.row(row, terms, hashed, cell).doing(&what)?;
         }
         Ok(proof)
     }
@@ -125,9 +131,10 @@ impl<'a> Prover<'a> {
     /// Of the cells that differ, keeps those that are ours and not noted.
     fn classify(&self, range: &Range, proof: &mut RangeProof) -> Result<(), ProofError> {
         let what = "look at the rows that differ";
+        proof.differing = proof.unproven;
         proof.unproven = 0;
         let terms = self.sql.range.terms.len();
-        let sql = self.sql.select_unproven(range.bounded(), self.filter()?);
+        let sql = self.sql.select_unproven(range.bounded(), self.filter());
         let mut statement = self.conn.prepare_cached(&sql).doing(what)?;
         let parameters = rusqlite::params_from_iter(range.parameters());
         let mut rows = statement.query(parameters).doing(what)?;
@@ -140,14 +147,15 @@ impl<'a> Prover<'a> {
         Ok(())
     }
 
-    fn filter(&self) -> Result<Filter, DbError> {
+    fn filter(&self) -> Filter {
         let noted = self.target.delivery.writes_cells();
-        Ok(Filter { dirty: noted, user: noted })
+        Filter { dirty: noted, user: noted }
     }
 
     /// Proves a range in which some row's expression fails, one row at a time.
     fn row_by_row(&mut self, range: &Range) -> Result<RangeProof, ProofError> {
         let mut proof = self.scan(range, false)?;
+        proof.digest.sources = 0;
         let mut after = range.after.clone();
         for through in self.keys(range)? {
             let one = Range { after: after.replace(through.clone()), through, rows: 1 };
@@ -170,6 +178,7 @@ impl<'a> Prover<'a> {
                 self.classify(&one, &mut found)?;
             }
             proof.unproven += found.unproven;
+            proof.differing += found.differing;
             proof.examples.extend(found.examples);
         }
         proof.examples.truncate(5);
@@ -178,7 +187,7 @@ impl<'a> Prover<'a> {
 
     /// True where the one row of `range` is neither a user's nor noted.
     fn is_ours(&self, range: &Range) -> Result<bool, DbError> {
-        let sql = self.sql.select_unclaimed(range.bounded(), self.filter()?);
+        let sql = self.sql.select_unclaimed(range.bounded(), self.filter());
         self.conn
             .prepare_cached(&sql)
             .and_then(|mut s| s.exists(rusqlite::params_from_iter(range.parameters())))

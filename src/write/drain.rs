@@ -98,7 +98,8 @@ impl DrainSql {
         let values = list((1..=keys.len()).map(|i| format!("?{i}")));
         let (last, keys) = (format!("?{}", keys.len() + 1), list(keys));
         // Keys that hold a NULL may be shared: one row is found again by its place.
-        let at: Vec<_> = scan.iter().enumerate().map(|(i, t)| format!("{t} = ?{}", i + 1)).collect();
+        let at: Vec<_> =
+            scan.iter().enumerate().map(|(i, t)| format!("{t} = ?{}", i + 1)).collect();
         let (at, value) = (at.join(" AND "), format!("?{}", scan.len() + 1));
         Self {
             take: format!(
@@ -308,11 +309,11 @@ impl<'a> Drainer<'a> {
     fn keep_claims(&self, conn: &Connection, keys: &[(Vec<Datum>, Claim)]) -> Result<(), DbError> {
         for (key, claim) in keys {
             if matches!(claim, Claim::Ours | Claim::Gone) {
-                self.on_key(conn, &self.sql.remove_user, key)?;
+                on_key(conn, &self.sql.remove_user, key)?;
             }
         }
         for (key, _) in keys.iter().filter(|(_, claim)| *claim == Claim::User) {
-            self.on_key(conn, &self.sql.add_user, key)?;
+            on_key(conn, &self.sql.add_user, key)?;
         }
         Ok(())
     }
@@ -335,7 +336,7 @@ impl<'a> Drainer<'a> {
             if self.clock.is_some() {
                 let user = owner == Owner::User;
                 let sql = if user { &self.sql.add_user } else { &self.sql.remove_user };
-                self.on_key(batch.conn, sql, key)?;
+                on_key(batch.conn, sql, key)?;
             } else if self.is_waiting(batch, key)? {
                 // Later notes tell more of the row; they decide it.
                 continue;
@@ -356,16 +357,13 @@ impl<'a> Drainer<'a> {
     /// until then its claim is kept.
     fn row_is_gone(&self, batch: &DrainBatch<'_>, key: &[Datum]) -> Result<(), DbError> {
         if self.clock.is_none() {
-            let sql = format!(
-                "SELECT 1 FROM {} WHERE id > ?1 LIMIT 1",
-                self.target.dirty_table()
-            );
+            let sql = format!("SELECT 1 FROM {} WHERE id > ?1 LIMIT 1", self.target.dirty_table());
             let any = batch.conn.prepare_cached(&sql).and_then(|mut s| s.exists([batch.last]));
             if any.doing("look for waiting notes")? {
                 return Ok(());
             }
         }
-        self.on_key(batch.conn, &self.sql.remove_user, key)
+        on_key(batch.conn, &self.sql.remove_user, key)
     }
 
     fn rows(&self, conn: &Connection, key: &[Datum]) -> Result<Vec<(Datum, Position)>, DbError> {
@@ -419,13 +417,6 @@ impl<'a> Drainer<'a> {
             .prepare_cached(&self.sql.waiting)
             .and_then(|mut s| s.exists(rusqlite::params_from_iter(key.iter().chain([&last]))))
             .doing("look for waiting notes")
-    }
-
-    fn on_key(&self, conn: &Connection, sql: &str, key: &[Datum]) -> Result<(), DbError> {
-        conn.prepare_cached(sql)
-            .and_then(|mut s| s.execute(rusqlite::params_from_iter(key)))
-            .doing("keep the users' keys")?;
-        Ok(())
     }
 
     fn derive(
@@ -489,7 +480,12 @@ impl<'a> Drainer<'a> {
         }
     }
 
-    fn set(&self, conn: &Connection, position: &Position, value: &Datum) -> Result<u64, WriteError> {
+    fn set(
+        &self,
+        conn: &Connection,
+        position: &Position,
+        value: &Datum,
+    ) -> Result<u64, WriteError> {
         let parameters = position.0.iter().chain(std::iter::once(value));
         conn.prepare_cached(&self.sql.set)
             .and_then(|mut s| s.execute(rusqlite::params_from_iter(parameters)))
@@ -497,6 +493,13 @@ impl<'a> Drainer<'a> {
             .doing(format!("write {}", ident(&self.target.column)))
             .map_err(|error| row_failed(self.target, position, error))
     }
+}
+
+fn on_key(conn: &Connection, sql: &str, key: &[Datum]) -> Result<(), DbError> {
+    conn.prepare_cached(sql)
+        .and_then(|mut s| s.execute(rusqlite::params_from_iter(key)))
+        .doing("keep the users' keys")?;
+    Ok(())
 }
 
 /// What is the same for every row of a batch.

@@ -83,12 +83,14 @@ impl<'a> Filler<'a> {
         session: &mut Session<'_>,
         batch: &ChangeBatch,
     ) -> Result<Committed<BatchCount>, WriteError> {
-        let (target, sql, before, drained) =
-            (self.target, &self.sql, &self.change, &self.drained);
+        let (target, sql, before, drained) = (self.target, &self.sql, &self.change, &self.drained);
         let schema = session.schema_version();
         let done = session.transact(|conn| {
-            let mut count = Batch { conn, target, sql, migration: &before.migration }
-                .apply(batch, drained, before.null_clocks)?;
+            let mut count = Batch { conn, target, sql, migration: &before.migration }.apply(
+                batch,
+                drained,
+                before.null_clocks,
+            )?;
             count.skipped += batch.skipped;
             let change = advanced(before, &batch.range, count, schema);
             change.save(conn)?;
@@ -244,7 +246,8 @@ impl Batch<'_> {
                 Ok(n) => count.written += n as u64,
                 Err(error) if is_row_error(&error) && self.target.skip_errors => count.skipped += 1,
                 Err(error) => {
-                    let error = DbError::Sql { doing: "write a derived value".to_owned(), source: error };
+                    let error =
+                        DbError::Sql { doing: "write a derived value".to_owned(), source: error };
                     return Err(row_failed(self.target, &row.key, error));
                 }
             }
@@ -260,7 +263,9 @@ fn is_drained(drained: &HashMap<Vec<u8>, u64>, key: &Position, epoch: u64) -> bo
 /// A key as bytes that are equal exactly when the stored values are.
 pub(super) fn encoded(key: &[Datum]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(32);
-    key.iter().for_each(|value| crate::db::encode(value.as_ref(), &mut bytes));
+    for value in key {
+        crate::db::encode(value.as_ref(), &mut bytes);
+    }
     bytes
 }
 

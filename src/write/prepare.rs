@@ -34,15 +34,13 @@ pub fn prepare(
     let known = ChangeRow::of(session.conn(), migration)?;
     let known = known.into_iter().find(|c| c.position == position);
     let Resolved { mut target, column_exists, .. } = resolved;
-    let change = match known {
-        Some(change) => change,
-        None => {
-            let made = session.transact(|conn| {
-                create(conn, &mut target, !column_exists, migration, position)
-            })?;
-            session.accept_schema()?;
-            made.value
-        }
+    let change = if let Some(change) = known {
+        change
+    } else {
+        let made = session
+            .transact(|conn| create(conn, &mut target, !column_exists, migration, position))?;
+        session.accept_schema()?;
+        made.value
     };
     target.n = change.n;
     target.delivery = Delivery::from_name(&change.delivery).unwrap_or(target.delivery);

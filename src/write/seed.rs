@@ -95,9 +95,7 @@ impl<'a> Seeder<'a> {
             cr.clock,
             text(&self.target.column)
         );
-        conn.prepare_cached(&sql)
-            .and_then(|mut s| s.exists(slice))
-            .doing("read the clock table")
+        conn.prepare_cached(&sql).and_then(|mut s| s.exists(slice)).doing("read the clock table")
     }
 
     /// Notes the users' cells of a slice of the clock table (after, up to and including); sets

@@ -28,11 +28,7 @@ impl Output {
     /// Panics unless the exit code is `code`.
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
-        assert_eq!(
-            self.code, code,
-            "exit code; stdout {}\nstderr {}",
-            self.json, self.stderr
-        );
+        assert_eq!(self.code, code, "exit code; stdout {}\nstderr {}", self.json, self.stderr);
         self
     }
 
@@ -47,9 +43,7 @@ impl Output {
     /// A counter of the JSON object; panics when the key is missing.
     #[track_caller]
     pub fn counter(&self, key: &str) -> u64 {
-        self.json[key]
-            .as_u64()
-            .unwrap_or_else(|| panic!("no count {key} in {}", self.json))
+        self.json[key].as_u64().unwrap_or_else(|| panic!("no count {key} in {}", self.json))
     }
 
     /// Panics unless the message, or the JSON, has every one of `words`.
@@ -72,9 +66,7 @@ pub fn dotfill(args: &[&str]) -> Output {
 pub fn migration_file(folder: &Path, toml: &str) -> String {
     let path = folder.join("migration.toml");
     fs::write(&path, toml).unwrap();
-    path.into_os_string()
-        .into_string()
-        .expect("temporary folders have UTF-8 names")
+    path.into_os_string().into_string().expect("temporary folders have UTF-8 names")
 }
 
 /// A `run --follow` in the background.

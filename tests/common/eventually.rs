@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(5);
 
 /// Polls `condition` until it holds; panics with `what` after a minute.

@@ -21,10 +21,7 @@ pub fn merge(from: &Replica, to: &Replica) -> u64 {
         apply(to, change);
     }
     for (site, version) in versions(from).into_iter().filter(|(site, _)| *site != own) {
-        to.run(
-            "SELECT crsql_set_db_version(?1, ?2)",
-            params![site, version],
-        );
+        to.run("SELECT crsql_set_db_version(?1, ?2)", params![site, version]);
     }
     to.execute_batch("COMMIT").unwrap();
     sent.len() as u64

@@ -20,23 +20,15 @@ pub fn plain_db(schema: &str) -> PlainDb {
     let path = folder.path().join("plain.db");
     let connection = Connection::open(&path).unwrap();
     connection.busy_timeout(Duration::from_secs(30)).unwrap();
-    connection
-        .pragma_update(None, "journal_mode", "WAL")
-        .unwrap();
+    connection.pragma_update(None, "journal_mode", "WAL").unwrap();
     connection.execute_batch(schema).unwrap();
-    PlainDb {
-        connection,
-        path,
-        _folder: folder,
-    }
+    PlainDb { connection, path, _folder: folder }
 }
 
 impl PlainDb {
     /// The path as an argument of a command line.
     pub fn db(&self) -> &str {
-        self.path
-            .to_str()
-            .expect("temporary folders have UTF-8 names")
+        self.path.to_str().expect("temporary folders have UTF-8 names")
     }
 
     /// The folder of the database, which goes with it.
@@ -47,11 +39,7 @@ impl PlainDb {
     /// The first column of every row, as text or NULL.
     pub fn texts(&self, sql: &str) -> Vec<Option<String>> {
         let mut statement = self.prepare(sql).unwrap();
-        statement
-            .query_map([], |row| row.get(0))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect()
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 }
 

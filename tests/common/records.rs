@@ -21,17 +21,14 @@ pub struct ChangeRecord {
     pub ts: String,
 }
 
+/// What identifies a record: site, version, sequence, key, column.
+type Place<'a> = (&'a [u8], i64, i64, &'a [u8], &'a str);
+
 impl ChangeRecord {
-    /// The record under what identifies it, so that many can be compared.
-    fn place(&self) -> ((&[u8], i64, i64, &[u8], &str), &Self) {
-        let place = (
-            &*self.site_id,
-            self.db_version,
-            self.seq,
-            &*self.pk,
-            &*self.column,
-        );
-        (place, self)
+    /// The record under its place, so that many can be compared.
+    fn place(&self) -> (Place<'_>, &Self) {
+        let Self { site_id, pk, column, .. } = self;
+        ((site_id, self.db_version, self.seq, pk, column), self)
     }
 }
 
@@ -50,17 +47,12 @@ impl Records {
     /// `live_connections_learn_the_column`).
     pub fn of(replica: &Replica) -> Self {
         let reader = replica.connect();
-        Self {
-            changes: changes(&reader),
-            versions: versions(&reader),
-        }
+        Self { changes: changes(&reader), versions: versions(&reader) }
     }
 
     /// The records of one column.
     pub fn of_column<'a>(&'a self, column: &'a str) -> impl Iterator<Item = &'a ChangeRecord> {
-        self.changes
-            .iter()
-            .filter(move |change| change.column == column)
+        self.changes.iter().filter(move |change| change.column == column)
     }
 
     /// Panics if `replica` has a record that is not in `self`, or another version of any site.
@@ -71,10 +63,7 @@ impl Records {
         let created: Vec<_> = (now.changes.iter().map(ChangeRecord::place))
             .filter(|(place, change)| known.get(place) != Some(change))
             .collect();
-        assert!(
-            created.is_empty(),
-            "change records were created: {created:#?}"
-        );
+        assert!(created.is_empty(), "change records were created: {created:#?}");
         assert_eq!(now.versions, self.versions, "a site's db_version moved");
     }
 }
@@ -100,22 +89,13 @@ fn changes(client: &Client) -> Vec<ChangeRecord> {
             ts: row.get(9)?,
         })
     };
-    statement
-        .query_map([], record)
-        .unwrap()
-        .map(Result::unwrap)
-        .collect()
+    statement.query_map([], record).unwrap().map(Result::unwrap).collect()
 }
 
 /// What the replica has seen of every site, itself included.
 pub fn versions(client: &Client) -> BTreeMap<Vec<u8>, i64> {
-    let mut statement = client
-        .prepare("SELECT site_id, db_version FROM crsql_db_versions")
-        .unwrap();
+    let mut statement =
+        client.prepare("SELECT site_id, db_version FROM crsql_db_versions").unwrap();
     let version = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    statement
-        .query_map([], version)
-        .unwrap()
-        .map(Result::unwrap)
-        .collect()
+    statement.query_map([], version).unwrap().map(Result::unwrap).collect()
 }

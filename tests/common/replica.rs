@@ -26,20 +26,15 @@ impl Client {
         let connection = Connection::open(path).unwrap();
         connection.busy_timeout(Duration::from_secs(30)).unwrap();
         load_extension(&connection);
-        connection
-            .pragma_update(None, "journal_mode", "WAL")
-            .unwrap();
-        connection
-            .pragma_update(None, "synchronous", "NORMAL")
-            .unwrap();
+        connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+        connection.pragma_update(None, "synchronous", "NORMAL").unwrap();
         Self { connection }
     }
 
     /// Runs one statement to its end, whether it returns rows (as every `crsql_..` function does)
     /// or not; the count of rows it changed.
     pub fn run(&self, sql: &str, params: impl Params) -> u64 {
-        self.try_run(sql, params)
-            .unwrap_or_else(|error| panic!("{sql}: {error}"))
+        self.try_run(sql, params).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// As `run`, for statements that are expected to fail.
@@ -56,11 +51,7 @@ impl Client {
         let mut statement = self.connection.prepare(sql).unwrap();
         let width = statement.column_count();
         let values = |row: &Row<'_>| (0..width).map(|column| row.get(column)).collect();
-        statement
-            .query_map(params, values)
-            .unwrap()
-            .map(Result::unwrap)
-            .collect()
+        statement.query_map(params, values).unwrap().map(Result::unwrap).collect()
     }
 
     /// The single value of a query.
@@ -81,19 +72,14 @@ impl Deref for Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let finalized = self
-            .connection
-            .query_row("SELECT crsql_finalize()", [], |_| Ok(()));
+        let finalized = self.connection.query_row("SELECT crsql_finalize()", [], |_| Ok(()));
         if let Err(error) = finalized {
             eprintln!("crsql_finalize: {error}");
         }
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "loading a C extension; its digest was checked by tools/crsqlite"
-)]
+#[expect(unsafe_code, reason = "loading a C extension; its digest was checked by tools/crsqlite")]
 fn load_extension(connection: &Connection) {
     // SAFETY: the file is the pinned cr-sqlite build, whose entry point has SQLite's signature;
     // loading is disabled again at once, so that SQL cannot load anything else.
@@ -131,11 +117,7 @@ impl Replica {
         for table in tables {
             client.run("SELECT crsql_as_crr(?1)", [table]);
         }
-        Self {
-            client,
-            path,
-            _folder: folder,
-        }
+        Self { client, path, _folder: folder }
     }
 
     /// A replica with the table `machines` and no target column.
@@ -177,9 +159,7 @@ impl Replica {
 
     /// The path as an argument of a command line.
     pub fn db(&self) -> &str {
-        self.path
-            .to_str()
-            .expect("temporary folders have UTF-8 names")
+        self.path.to_str().expect("temporary folders have UTF-8 names")
     }
 
     /// The folder of the database, which goes with the replica.
@@ -209,15 +189,9 @@ impl Replica {
                AND col_name = ?2"
         );
         let clock = |row: &Row<'_>| {
-            Ok(Clock {
-                col_version: row.get(0)?,
-                db_version: row.get(1)?,
-                site: row.get(2)?,
-            })
+            Ok(Clock { col_version: row.get(0)?, db_version: row.get(1)?, site: row.get(2)? })
         };
-        self.query_row(&sql, rusqlite::params![id, column], clock)
-            .optional()
-            .unwrap()
+        self.query_row(&sql, rusqlite::params![id, column], clock).optional().unwrap()
     }
 
     /// The clock's version of `machines.owner`, if the cell has a clock row.
@@ -237,10 +211,7 @@ impl Replica {
 
     /// The schema: type, name, table, SQL of every object, in the order of names.
     pub fn schema(&self) -> Vec<Vec<Value>> {
-        self.rows(
-            "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name",
-            [],
-        )
+        self.rows("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name", [])
     }
 
     /// Panics unless `SQLite` finds the file sound.

@@ -17,14 +17,9 @@ pub fn sqlite_shell(db: &str, script: &str) -> String {
             panic!("cannot start sqlite3 ({error}): install it, `apt-get install sqlite3`")
         });
     let stdin = shell.stdin.take().expect("it is piped");
-    { stdin }
-        .write_all(format!("{script};\n").as_bytes())
-        .expect("the shell reads its script");
+    { stdin }.write_all(format!("{script};\n").as_bytes()).expect("the shell reads its script");
     let output = shell.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && stderr.is_empty(),
-        "sqlite3 {script:?}: {stderr}"
-    );
+    assert!(output.status.success() && stderr.is_empty(), "sqlite3 {script:?}: {stderr}");
     String::from_utf8(output.stdout).expect("sqlite3 prints UTF-8")
 }

@@ -204,90 +204,70 @@ fn pair(i: i64) -> Vec<String> {
 
 #[test]
 fn integer() {
-    check(&Kind::new(
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, src, mark INT)",
-        &["id"],
-        |i| vec![i.to_string()],
-    ));
+    check(&Kind::new("CREATE TABLE t (id INTEGER PRIMARY KEY, src, mark INT)", &["id"], |i| {
+        vec![i.to_string()]
+    }));
 }
 
 #[test]
 fn integer_negative_sparse_and_at_both_ends() {
-    check(&Kind::new(
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, src, mark INT)",
-        &["id"],
-        |i| {
-            vec![match i {
-                0 => "-9223372036854775808".to_owned(),
-                1 => "9223372036854775807".to_owned(),
-                i if i % 2 == 0 => (-i * 1_000_003_i64.pow(2)).to_string(),
-                i => (i * 1_000_003_i64.pow(2)).to_string(),
-            }]
-        },
-    ));
+    check(&Kind::new("CREATE TABLE t (id INTEGER PRIMARY KEY, src, mark INT)", &["id"], |i| {
+        vec![match i {
+            0 => "-9223372036854775808".to_owned(),
+            1 => "9223372036854775807".to_owned(),
+            i if i % 2 == 0 => (-i * 1_000_003_i64.pow(2)).to_string(),
+            i => (i * 1_000_003_i64.pow(2)).to_string(),
+        }]
+    }));
 }
 
 #[test]
 fn text_key() {
-    check(&Kind::new(
-        "CREATE TABLE t (id TEXT PRIMARY KEY, src, mark INT)",
-        &["id"],
-        |i| vec![text(i)],
-    ));
+    check(&Kind::new("CREATE TABLE t (id TEXT PRIMARY KEY, src, mark INT)", &["id"], |i| {
+        vec![text(i)]
+    }));
 }
 
 #[test]
 fn text_key_with_one_null() {
-    check(&Kind::new(
-        "CREATE TABLE t (id TEXT PRIMARY KEY, src, mark INT)",
-        &["id"],
-        |i| vec![if i == 1 { "NULL".to_owned() } else { text(i) }],
-    ));
+    check(&Kind::new("CREATE TABLE t (id TEXT PRIMARY KEY, src, mark INT)", &["id"], |i| {
+        vec![if i == 1 { "NULL".to_owned() } else { text(i) }]
+    }));
 }
 
 #[test]
 fn text_key_that_is_no_utf_8() {
-    let mut kind = Kind::new(
-        "CREATE TABLE t (id TEXT PRIMARY KEY, src, mark INT)",
-        &["id"],
-        |i| vec![format!("CAST(x'ff80{:06x}' AS TEXT)", i + 0x11_1111)],
-    );
+    let mut kind = Kind::new("CREATE TABLE t (id TEXT PRIMARY KEY, src, mark INT)", &["id"], |i| {
+        vec![format!("CAST(x'ff80{:06x}' AS TEXT)", i + 0x11_1111)]
+    });
     kind.source = |i| format!("CAST(x'fe{:06x}' AS TEXT)", i + 0x11_1111);
     check(&kind);
 }
 
 #[test]
 fn blob_key() {
-    check(&Kind::new(
-        "CREATE TABLE t (id BLOB PRIMARY KEY, src, mark INT)",
-        &["id"],
-        |i| vec![format!("x'00{:06x}ff'", i)],
-    ));
+    check(&Kind::new("CREATE TABLE t (id BLOB PRIMARY KEY, src, mark INT)", &["id"], |i| {
+        vec![format!("x'00{:06x}ff'", i)]
+    }));
 }
 
 #[test]
 fn untyped_key_of_every_storage_class() {
-    check(&Kind::new(
-        "CREATE TABLE t (id PRIMARY KEY, src, mark INT)",
-        &["id"],
-        |i| {
-            vec![match i % 4 {
-                0 => i.to_string(),
-                1 => format!("{i}.5"),
-                2 => format!("'{i}'"),
-                _ => format!("x'{i:06x}'"),
-            }]
-        },
-    ));
+    check(&Kind::new("CREATE TABLE t (id PRIMARY KEY, src, mark INT)", &["id"], |i| {
+        vec![match i % 4 {
+            0 => i.to_string(),
+            1 => format!("{i}.5"),
+            2 => format!("'{i}'"),
+            _ => format!("x'{i:06x}'"),
+        }]
+    }));
 }
 
 #[test]
 fn real_key() {
-    check(&Kind::new(
-        "CREATE TABLE t (id REAL PRIMARY KEY, src, mark INT)",
-        &["id"],
-        |i| vec![format!("{i}.25")],
-    ));
+    check(&Kind::new("CREATE TABLE t (id REAL PRIMARY KEY, src, mark INT)", &["id"], |i| {
+        vec![format!("{i}.25")]
+    }));
 }
 
 #[test]
@@ -402,11 +382,9 @@ fn rtrim_key() {
 
 #[test]
 fn only_a_unique_not_null_column() {
-    check(&Kind::new(
-        "CREATE TABLE t (src, id TEXT NOT NULL UNIQUE, mark INT)",
-        &["id"],
-        |i| vec![text(i)],
-    ));
+    check(&Kind::new("CREATE TABLE t (src, id TEXT NOT NULL UNIQUE, mark INT)", &["id"], |i| {
+        vec![text(i)]
+    }));
 }
 
 #[test]
@@ -444,11 +422,10 @@ fn strict() {
 
 #[test]
 fn strict_any() {
-    let mut kind = Kind::new(
-        "CREATE TABLE t (id ANY PRIMARY KEY, src ANY, mark INT) STRICT",
-        &["id"],
-        |i| vec![if i % 2 == 0 { i.to_string() } else { format!("'{i}'") }],
-    );
+    let mut kind =
+        Kind::new("CREATE TABLE t (id ANY PRIMARY KEY, src ANY, mark INT) STRICT", &["id"], |i| {
+            vec![if i % 2 == 0 { i.to_string() } else { format!("'{i}'") }]
+        });
     kind.type_name = "ANY";
     kind.value = "CASE WHEN typeof(src) = 'integer' THEN src + 1 ELSE src END";
     kind.source = |i| if i % 2 == 0 { i.to_string() } else { format!("'0{i}'") };
@@ -497,22 +474,19 @@ fn generated_columns_beside_and_as_the_source() {
 
 #[test]
 fn a_value_of_the_key_itself() {
-    let mut kind = Kind::new(
-        "CREATE TABLE t (id TEXT PRIMARY KEY, src, mark INT)",
-        &["id"],
-        |i| vec![text(i)],
-    );
+    let mut kind = Kind::new("CREATE TABLE t (id TEXT PRIMARY KEY, src, mark INT)", &["id"], |i| {
+        vec![text(i)]
+    });
     kind.value = "id || '/' || src";
     check(&kind);
 }
 
 #[test]
 fn a_source_that_is_null_on_some_rows() {
-    let mut kind = Kind::new(
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, src, mark INT)",
-        &["id"],
-        |i| vec![i.to_string()],
-    );
+    let mut kind =
+        Kind::new("CREATE TABLE t (id INTEGER PRIMARY KEY, src, mark INT)", &["id"], |i| {
+            vec![i.to_string()]
+        });
     kind.source = |i| if i % 3 == 0 { "NULL".to_owned() } else { i.to_string() };
     check(&kind);
 }

@@ -113,8 +113,7 @@ pub fn assert_none(conn: &Connection, count: &str) {
 /// Panics unless `SQLite` finds the file sound.
 #[track_caller]
 pub fn assert_sound(conn: &Connection) {
-    let verdict: String =
-        conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    let verdict: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(verdict, "ok");
 }
 

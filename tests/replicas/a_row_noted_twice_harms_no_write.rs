@@ -41,10 +41,7 @@ fn noted_by(body: &str) -> rusqlite::Result<i64> {
     ))
     .unwrap();
     for _ in 0..2 {
-        db.execute(
-            "INSERT INTO t VALUES (1, 'b') ON CONFLICT DO UPDATE SET app = 'b'",
-            [],
-        )?;
+        db.execute("INSERT INTO t VALUES (1, 'b') ON CONFLICT DO UPDATE SET app = 'b'", [])?;
     }
     db.query_row("SELECT count(*) FROM noted", [], |row| row.get(0))
 }

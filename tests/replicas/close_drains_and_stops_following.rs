@@ -6,16 +6,10 @@ use crate::scenario::{CRSQL_TRIGGERS, DERIVE, Pair, command, triggers};
 #[test]
 fn on_both_replicas() {
     let pair = Pair::filled(DERIVE);
-    assert!(
-        triggers(&pair.a).len() > CRSQL_TRIGGERS.len(),
-        "following while open"
-    );
-    pair.a
-        .run("UPDATE machines SET app = 'moved' WHERE id = 1", []);
-    pair.a
-        .run("UPDATE machines SET owner = 'mine' WHERE id = 2", []);
-    pair.b
-        .run("INSERT INTO machines(id, app) VALUES (101, 'late')", []);
+    assert!(triggers(&pair.a).len() > CRSQL_TRIGGERS.len(), "following while open");
+    pair.a.run("UPDATE machines SET app = 'moved' WHERE id = 1", []);
+    pair.a.run("UPDATE machines SET owner = 'mine' WHERE id = 2", []);
+    pair.b.run("INSERT INTO machines(id, app) VALUES (101, 'late')", []);
     merge_both_ways(&pair.a, &pair.b);
     for replica in pair.both() {
         let before = Records::of(replica);
@@ -31,10 +25,7 @@ fn on_both_replicas() {
 #[test]
 fn and_is_proven_in_the_status() {
     let pair = Pair::filled(DERIVE);
-    pair.a.run(
-        "UPDATE machines SET app = 'moved' WHERE id IN (1, 2, 3)",
-        [],
-    );
+    pair.a.run("UPDATE machines SET app = 'moved' WHERE id IN (1, 2, 3)", []);
     let status = || dotfill(&["status", "--db", pair.a.db(), "--json"]);
     let open = status();
     assert_eq!(open.json[0]["id"], "machines-owner");

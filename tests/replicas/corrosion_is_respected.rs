@@ -19,12 +19,7 @@ fn native_is_refused() {
 #[test]
 fn derive_is_refused_where_the_column_is_missing() {
     let pair = of_corrosion(Pair::without_column(DERIVE));
-    assert_refused(
-        "run",
-        &pair.migration,
-        &pair.a,
-        &["owner", "Corrosion", "schema"],
-    );
+    assert_refused("run", &pair.migration, &pair.a, &["owner", "Corrosion", "schema"]);
     assert_eq!(triggers(&pair.a), CRSQL_TRIGGERS);
 }
 
@@ -32,7 +27,6 @@ fn derive_is_refused_where_the_column_is_missing() {
 fn derive_is_accepted_where_the_column_is_there() {
     let pair = of_corrosion(Pair::with_clockless_column(DERIVE));
     pair.run();
-    pair.b
-        .run("UPDATE machines SET owner = 'theirs' WHERE id = 1", []);
+    pair.b.run("UPDATE machines SET owner = 'theirs' WHERE id = 1", []);
     pair.assert_settles(&[(1, Some("theirs"))]);
 }

@@ -7,19 +7,10 @@ use crate::scenario::{DERIVE, Pair};
 fn without_the_column() {
     let pair = Pair::filled(DERIVE);
     pair.a.run("DELETE FROM machines WHERE id = 1", []);
-    pair.a
-        .run("INSERT INTO machines(id, app) VALUES (1, 'again')", []);
-    assert_eq!(
-        pair.a.owner_version(1),
-        Some(1),
-        "premise: the new row's NULL is at version 1"
-    );
+    pair.a.run("INSERT INTO machines(id, app) VALUES (1, 'again')", []);
+    assert_eq!(pair.a.owner_version(1), Some(1), "premise: the new row's NULL is at version 1");
     merge(&pair.a, &pair.b);
-    assert_eq!(
-        pair.b.owner(1),
-        None,
-        "premise: the merged row does not keep the old value"
-    );
+    assert_eq!(pair.b.owner(1), None, "premise: the merged row does not keep the old value");
     pair.assert_settles(&[]);
     assert_eq!(pair.b.owner(1).as_deref(), Some("o-again"));
 }
@@ -28,10 +19,7 @@ fn without_the_column() {
 fn with_the_column() {
     let pair = Pair::filled(DERIVE);
     pair.a.run("DELETE FROM machines WHERE id = 1", []);
-    pair.a.run(
-        "INSERT INTO machines(id, app, owner) VALUES (1, 'again', 'mine')",
-        [],
-    );
+    pair.a.run("INSERT INTO machines(id, app, owner) VALUES (1, 'again', 'mine')", []);
     pair.assert_settles(&[(1, Some("mine"))]);
 }
 
@@ -41,8 +29,7 @@ fn with_a_merge_in_between() {
     pair.a.run("DELETE FROM machines WHERE id = 1", []);
     merge(&pair.a, &pair.b);
     pair.assert_settles(&[]);
-    pair.b
-        .run("INSERT INTO machines(id, app) VALUES (1, 'again')", []);
+    pair.b.run("INSERT INTO machines(id, app) VALUES (1, 'again')", []);
     pair.assert_settles(&[]);
     assert_eq!(pair.a.owner(1).as_deref(), Some("o-again"));
 }
@@ -51,10 +38,8 @@ fn with_a_merge_in_between() {
 fn against_a_users_write_on_the_other_replica() {
     let pair = Pair::filled(DERIVE);
     pair.a.run("DELETE FROM machines WHERE id = 1", []);
-    pair.a
-        .run("INSERT INTO machines(id, app) VALUES (1, 'again')", []);
-    pair.b
-        .run("UPDATE machines SET owner = 'theirs' WHERE id = 1", []);
+    pair.a.run("INSERT INTO machines(id, app) VALUES (1, 'again')", []);
+    pair.b.run("UPDATE machines SET owner = 'theirs' WHERE id = 1", []);
     // The later life of the row wins, as cr-sqlite's causal length says.
     pair.assert_settles(&[]);
 }

@@ -18,8 +18,7 @@ delivery = "derive"
 /// Both replicas are filled from sound JSON.
 fn filled(toml: &str) -> Pair {
     let pair = Pair::without_column(toml);
-    pair.a
-        .run("UPDATE machines SET note = json_object('x', app)", []);
+    pair.a.run("UPDATE machines SET note = json_object('x', app)", []);
     merge_both_ways(&pair.a, &pair.b);
     pair.run();
     assert_eq!(pair.b.owner(1).as_deref(), Some("app-1"));
@@ -29,17 +28,9 @@ fn filled(toml: &str) -> Pair {
 /// Bad JSON by INSERT, UPDATE, REPLACE and UPSERT, all recorded.
 fn users_write_bad_json(replica: &Replica) {
     for (write, id, version) in [
-        (
-            "INSERT INTO machines(id, app, note) VALUES (101, 'bad', '{')",
-            101,
-            1,
-        ),
+        ("INSERT INTO machines(id, app, note) VALUES (101, 'bad', '{')", 101, 1),
         ("UPDATE machines SET note = '{' WHERE id = 1", 1, 3),
-        (
-            "REPLACE INTO machines(id, app, note) VALUES (2, 'bad', '{')",
-            2,
-            3,
-        ),
+        ("REPLACE INTO machines(id, app, note) VALUES (2, 'bad', '{')", 2, 3),
         (
             "INSERT INTO machines(id, app, note) VALUES (3, 'bad', '{')
              ON CONFLICT(id) DO UPDATE SET note = excluded.note",
@@ -65,23 +56,13 @@ fn local_or_merged() {
     }
 
     // Writes after the failure are recorded too, and reach the other replica.
-    pair.a.run(
-        "INSERT INTO machines(id, app, note) VALUES (102, 'worse', '[')",
-        [],
-    );
-    pair.b
-        .run("UPDATE machines SET note = '[' WHERE id = 4", []);
-    assert_eq!(
-        pair.b.clock("machines", 4, "note").map(|clock| clock.site),
-        Some(0)
-    );
+    pair.a.run("INSERT INTO machines(id, app, note) VALUES (102, 'worse', '[')", []);
+    pair.b.run("UPDATE machines SET note = '[' WHERE id = 4", []);
+    assert_eq!(pair.b.clock("machines", 4, "note").map(|clock| clock.site), Some(0));
     merge_both_ways(&pair.a, &pair.b);
     assert_eq!(pair.a.machines_rows().len(), 22);
     let notes = "SELECT group_concat(note) FROM (SELECT note FROM machines ORDER BY id)";
-    assert_eq!(
-        pair.a.value::<String>(notes, []),
-        pair.b.value::<String>(notes, [])
-    );
+    assert_eq!(pair.a.value::<String>(notes, []), pair.b.value::<String>(notes, []));
 }
 
 #[test]
@@ -89,12 +70,8 @@ fn and_repairing_the_row_is_the_remedy() {
     let pair = filled(JSON);
     users_write_bad_json(&pair.a);
     command("run", &pair.migration, &pair.a).expect_code(1);
-    pair.b
-        .run("UPDATE machines SET app = 'seen' WHERE id = 5", []);
-    pair.a.run(
-        "UPDATE machines SET note = json_object('x', app) WHERE note = '{'",
-        [],
-    );
+    pair.b.run("UPDATE machines SET app = 'seen' WHERE id = 5", []);
+    pair.a.run("UPDATE machines SET note = json_object('x', app) WHERE note = '{'", []);
     merge_both_ways(&pair.a, &pair.b);
     pair.run();
     let wrong = "SELECT count(*) FROM machines WHERE owner IS NOT json_extract(note, '$.x')";
@@ -105,12 +82,8 @@ fn and_repairing_the_row_is_the_remedy() {
 #[test]
 fn and_with_skip_the_run_goes_on() {
     let pair = filled(&format!("{JSON}on_error = \"skip\"\n"));
-    pair.a
-        .run("UPDATE machines SET note = '{' WHERE id = 1", []);
-    pair.a.run(
-        "UPDATE machines SET note = json_object('x', 'new') WHERE id = 2",
-        [],
-    );
+    pair.a.run("UPDATE machines SET note = '{' WHERE id = 1", []);
+    pair.a.run("UPDATE machines SET note = json_object('x', 'new') WHERE id = 2", []);
     merge(&pair.a, &pair.b);
     for replica in pair.both() {
         run(&pair.migration, replica);

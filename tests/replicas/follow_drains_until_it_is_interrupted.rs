@@ -8,12 +8,9 @@ fn local_and_merged() {
     let pair = Pair::filled(DERIVE);
     let mut following = follow(&pair.migration, pair.a.db());
 
-    pair.a
-        .run("UPDATE machines SET app = 'moved' WHERE id = 1", []);
-    pair.b
-        .run("INSERT INTO machines(id, app) VALUES (101, 'late')", []);
-    pair.b
-        .run("UPDATE machines SET owner = 'theirs' WHERE id = 2", []);
+    pair.a.run("UPDATE machines SET app = 'moved' WHERE id = 1", []);
+    pair.b.run("INSERT INTO machines(id, app) VALUES (101, 'late')", []);
+    pair.b.run("UPDATE machines SET owner = 'theirs' WHERE id = 2", []);
     merge(&pair.b, &pair.a);
     let records = Records::of(&pair.a);
     let owner = |id| pair.a.owner(id).unwrap_or_default();

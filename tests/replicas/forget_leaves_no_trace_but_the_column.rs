@@ -8,11 +8,7 @@ use crate::scenario::{DERIVE, Pair, command};
 /// The schema apart from the text of `machines` itself, where ALTER leaves the caller's spelling.
 fn schema_but_the_table(replica: &Replica) -> Vec<Vec<Value>> {
     let itself = [Value::Text("table".into()), Value::Text("machines".into())];
-    replica
-        .schema()
-        .into_iter()
-        .filter(|object| object[..2] != itself)
-        .collect()
+    replica.schema().into_iter().filter(|object| object[..2] != itself).collect()
 }
 
 fn columns(replica: &Replica) -> Vec<Vec<Value>> {
@@ -27,10 +23,7 @@ fn sites(replica: &Replica) -> i64 {
 fn assert_as_by_the_extension(pair: &Pair) {
     let twin = Pair::with_clockless_column(DERIVE);
     for (replica, by_extension) in pair.both().into_iter().zip(twin.both()) {
-        assert_eq!(
-            schema_but_the_table(replica),
-            schema_but_the_table(by_extension)
-        );
+        assert_eq!(schema_but_the_table(replica), schema_but_the_table(by_extension));
         assert_eq!(columns(replica), columns(by_extension));
         assert_eq!(sites(replica), sites(by_extension));
         let clock = "SELECT count(*) FROM machines__crsql_clock";
@@ -66,17 +59,10 @@ fn after_rollback() {
 /// list of columns in its trigger for updates.
 #[test]
 fn premise_of_what_an_alter_changes() {
-    let (before, after) = (
-        Pair::without_column(DERIVE),
-        Pair::with_clockless_column(DERIVE),
-    );
+    let (before, after) = (Pair::without_column(DERIVE), Pair::with_clockless_column(DERIVE));
     let (before, after) = (before.a.schema(), after.a.schema());
     assert_eq!(before.len(), after.len());
-    let changed: Vec<_> = before
-        .iter()
-        .zip(&after)
-        .filter(|(old, new)| old != new)
-        .collect();
+    let changed: Vec<_> = before.iter().zip(&after).filter(|(old, new)| old != new).collect();
     let names: Vec<_> = changed.iter().map(|(old, _)| old[1].clone()).collect();
     let want = ["machines", "machines__crsql_utrig"].map(|name| Value::Text(name.into()));
     assert_eq!(names, want);

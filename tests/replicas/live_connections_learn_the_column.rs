@@ -9,20 +9,13 @@ use crate::scenario::{DERIVE, Pair, run};
 /// under its statements, in another process, by `change`.
 fn application_across(replica: &Replica, change: impl FnOnce()) {
     let client = replica.connect();
-    let mut insert = client
-        .prepare("INSERT INTO machines(id, app) VALUES (?1, ?2)")
-        .unwrap();
-    let mut update = client
-        .prepare("UPDATE machines SET app = ?2 WHERE id = ?1")
-        .unwrap();
+    let mut insert = client.prepare("INSERT INTO machines(id, app) VALUES (?1, ?2)").unwrap();
+    let mut update = client.prepare("UPDATE machines SET app = ?2 WHERE id = ?1").unwrap();
     insert.execute((101, "early")).unwrap();
     update.execute((2, "early")).unwrap();
     let mut reader = client.prepare("SELECT id FROM machines").unwrap();
     let mut open = reader.query([]).unwrap();
-    assert!(
-        open.next().unwrap().is_some(),
-        "a statement is open, and a snapshot with it"
-    );
+    assert!(open.next().unwrap().is_some(), "a statement is open, and a snapshot with it");
 
     change();
 
@@ -36,10 +29,7 @@ fn application_across(replica: &Replica, change: impl FnOnce()) {
 
 fn uses_the_column(client: &Client) {
     client.run("UPDATE machines SET owner = 'mine' WHERE id = 4", []);
-    client.run(
-        "INSERT INTO machines(id, app, owner) VALUES (103, 'x', 'theirs')",
-        [],
-    );
+    client.run("INSERT INTO machines(id, app, owner) VALUES (103, 'x', 'theirs')", []);
 }
 
 /// The changes of `application_across` are all on record, the new column's included.
@@ -54,11 +44,7 @@ fn assert_recorded(replica: &Replica) {
         (103, "owner", 1),
     ] {
         let clock = replica.clock("machines", id, column);
-        assert_eq!(
-            clock.map(|c| (c.col_version, c.site)),
-            Some((version, 0)),
-            "{id}.{column}"
-        );
+        assert_eq!(clock.map(|c| (c.col_version, c.site)), Some((version, 0)), "{id}.{column}");
     }
     let owners = Records::of(replica).of_column("owner").count();
     assert_eq!(owners, 3, "102 (NULL), 4 and 103");
@@ -82,21 +68,15 @@ fn when_dotfill_adds_it() {
 #[test]
 fn premise_new_triggers_are_enough() {
     let twin = Replica::machines_with_owner();
-    let trigger: String = twin.value(
-        "SELECT sql FROM sqlite_master WHERE name = ?1",
-        ["machines__crsql_utrig"],
-    );
+    let trigger: String =
+        twin.value("SELECT sql FROM sqlite_master WHERE name = ?1", ["machines__crsql_utrig"]);
     let replica = Replica::machines();
     replica.insert_machines(20);
     application_across(&replica, || {
         let mut other = Connection::open(replica.path()).unwrap();
         let transaction = other.transaction().unwrap();
-        transaction
-            .execute_batch("ALTER TABLE machines ADD COLUMN owner TEXT")
-            .unwrap();
-        transaction
-            .execute_batch("DROP TRIGGER machines__crsql_utrig")
-            .unwrap();
+        transaction.execute_batch("ALTER TABLE machines ADD COLUMN owner TEXT").unwrap();
+        transaction.execute_batch("DROP TRIGGER machines__crsql_utrig").unwrap();
         transaction.execute_batch(&trigger).unwrap();
         transaction.commit().unwrap();
     });
@@ -132,15 +112,9 @@ fn premise_an_update_on_a_stale_connection_fails_once() {
 #[test]
 fn premise_an_insert_on_a_stale_connection_is_recorded_but_for_the_column() {
     let (replica, client) = stale_connection(false);
-    client.run(
-        "INSERT INTO machines(id, app, owner) VALUES (101, 'x', 'mine')",
-        [],
-    );
+    client.run("INSERT INTO machines(id, app, owner) VALUES (101, 'x', 'mine')", []);
     assert_eq!(replica.owner_clock(101), None);
-    client.run(
-        "INSERT INTO machines(id, app, owner) VALUES (102, 'x', 'mine')",
-        [],
-    );
+    client.run("INSERT INTO machines(id, app, owner) VALUES (102, 'x', 'mine')", []);
     assert_eq!(replica.owner_version(102), Some(1));
 }
 
@@ -148,12 +122,6 @@ fn premise_an_insert_on_a_stale_connection_is_recorded_but_for_the_column() {
 fn premise_a_commit_makes_a_stale_connection_look_again() {
     let (replica, client) = stale_connection(true);
     client.run("UPDATE machines SET owner = 'mine' WHERE id = 1", []);
-    client.run(
-        "INSERT INTO machines(id, app, owner) VALUES (101, 'x', 'mine')",
-        [],
-    );
-    assert_eq!(
-        (replica.owner_version(1), replica.owner_version(101)),
-        (Some(1), Some(1))
-    );
+    client.run("INSERT INTO machines(id, app, owner) VALUES (101, 'x', 'mine')", []);
+    assert_eq!((replica.owner_version(1), replica.owner_version(101)), (Some(1), Some(1)));
 }

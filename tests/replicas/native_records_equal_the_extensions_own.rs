@@ -29,21 +29,9 @@ fn for_the_same_logical_update() {
     assert_eq!(common(&after), common(&Records::of(&twin.a)));
 
     let local = pair.a.site_id();
-    assert!(
-        after
-            .of_column("owner")
-            .all(|record| record.col_version == 0)
-    );
-    assert!(
-        after
-            .of_column("owner")
-            .all(|record| record.site_id != local),
-        "a publisher site"
-    );
-    assert_eq!(
-        after.versions[&local], before.versions[&local],
-        "nothing is attributed to us"
-    );
+    assert!(after.of_column("owner").all(|record| record.col_version == 0));
+    assert!(after.of_column("owner").all(|record| record.site_id != local), "a publisher site");
+    assert_eq!(after.versions[&local], before.versions[&local], "nothing is attributed to us");
     assert_eq!(after.changes.len(), before.changes.len() + 20);
 }
 
@@ -111,8 +99,7 @@ fn published(of: &Replica, id: i64, col_version: i64) -> ChangeRecord {
 #[test]
 fn premise_version_0_merges_and_loses() {
     let pair = Pair::with_clockless_column(NATIVE);
-    pair.b
-        .run("UPDATE machines SET owner = 'theirs' WHERE id = 2", []);
+    pair.b.run("UPDATE machines SET owner = 'theirs' WHERE id = 2", []);
     for id in 1..=2 {
         crate::common::apply(&pair.b, &published(&pair.a, id, 0));
     }
@@ -120,23 +107,15 @@ fn premise_version_0_merges_and_loses() {
     assert_eq!(pair.b.owner_version(1), Some(0));
     assert_eq!(pair.b.owner(2).as_deref(), Some("theirs"));
 
-    pair.b
-        .run("UPDATE machines SET owner = 'mine' WHERE id = 1", []);
+    pair.b.run("UPDATE machines SET owner = 'mine' WHERE id = 1", []);
     assert_eq!(pair.b.owner_version(1), Some(1));
 }
 
 #[test]
 fn premise_a_value_wins_over_a_null_of_the_same_version() {
     let pair = Pair::with_nulls_at_version_1(NATIVE);
-    pair.b.run(
-        "UPDATE machines SET owner = NULL, note = 'x' WHERE id = 1",
-        [],
-    );
-    assert_eq!(
-        pair.b.owner_version(1),
-        Some(1),
-        "premise: NULL to NULL is no change"
-    );
+    pair.b.run("UPDATE machines SET owner = NULL, note = 'x' WHERE id = 1", []);
+    assert_eq!(pair.b.owner_version(1), Some(1), "premise: NULL to NULL is no change");
     crate::common::apply(&pair.b, &published(&pair.a, 1, 1));
     assert_eq!(pair.b.owner(1).as_deref(), Some("o-app-1"));
     assert_eq!(pair.b.owner_version(1), Some(1));

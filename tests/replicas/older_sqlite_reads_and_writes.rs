@@ -36,19 +36,9 @@ fn on_a_replica_with_the_extension() {
         extension().display()
     );
     assert_eq!(sqlite_shell(pair.a.db(), &script), "o-app-1\nfinalized\n");
-    for (id, column) in [
-        (101, "app"),
-        (2, "app"),
-        (3, "owner"),
-        (4, "app"),
-        (5, "-1"),
-    ] {
+    for (id, column) in [(101, "app"), (2, "app"), (3, "owner"), (4, "app"), (5, "-1")] {
         let clock = pair.a.clock("machines", id, column);
-        assert_eq!(
-            clock.map(|clock| clock.site),
-            Some(0),
-            "{id}.{column} is on record"
-        );
+        assert_eq!(clock.map(|clock| clock.site), Some(0), "{id}.{column} is on record");
     }
     pair.assert_settles(&[(3, Some("mine"))]);
     assert_eq!(pair.b.owner(101).as_deref(), Some("o-old"));

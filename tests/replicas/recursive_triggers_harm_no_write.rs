@@ -7,27 +7,14 @@ use crate::scenario::{DERIVE, Pair};
 fn on_replicas() {
     let pair = Pair::filled(DERIVE);
     for replica in pair.both() {
-        replica
-            .pragma_update(None, "recursive_triggers", true)
-            .unwrap();
+        replica.pragma_update(None, "recursive_triggers", true).unwrap();
     }
-    pair.a
-        .run("REPLACE INTO machines(id, app) VALUES (1, 'new')", []);
-    pair.a
-        .run("UPDATE machines SET app = 'moved' WHERE id = 2", []);
-    pair.a
-        .run("UPDATE machines SET owner = 'mine' WHERE id = 3", []);
-    pair.a
-        .run("INSERT INTO machines(id, app) VALUES (101, 'late')", []);
-    let life = pair
-        .a
-        .clock("machines", 1, "-1")
-        .map(|clock| clock.col_version);
-    assert_eq!(
-        life,
-        Some(3),
-        "premise: here a REPLACE is a delete and an insert"
-    );
+    pair.a.run("REPLACE INTO machines(id, app) VALUES (1, 'new')", []);
+    pair.a.run("UPDATE machines SET app = 'moved' WHERE id = 2", []);
+    pair.a.run("UPDATE machines SET owner = 'mine' WHERE id = 3", []);
+    pair.a.run("INSERT INTO machines(id, app) VALUES (101, 'late')", []);
+    let life = pair.a.clock("machines", 1, "-1").map(|clock| clock.col_version);
+    assert_eq!(life, Some(3), "premise: here a REPLACE is a delete and an insert");
     assert_eq!(pair.a.owner_version(1), Some(1), "premise");
     merge(&pair.a, &pair.b);
     pair.assert_settles(&[(3, Some("mine"))]);

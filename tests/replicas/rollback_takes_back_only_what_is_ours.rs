@@ -6,10 +6,8 @@ use crate::scenario::{CRSQL_TRIGGERS, DERIVE, Pair, command, triggers};
 #[test]
 fn and_keeps_the_users_cells() {
     let pair = Pair::filled(DERIVE);
-    pair.a
-        .run("UPDATE machines SET owner = 'mine' WHERE id = 1", []);
-    pair.a
-        .run("UPDATE machines SET app = 'moved' WHERE id = 2", []);
+    pair.a.run("UPDATE machines SET owner = 'mine' WHERE id = 1", []);
+    pair.a.run("UPDATE machines SET app = 'moved' WHERE id = 2", []);
     merge_both_ways(&pair.a, &pair.b);
     for replica in pair.both() {
         let before = Records::of(replica);
@@ -23,14 +21,9 @@ fn and_keeps_the_users_cells() {
     }
     assert_eq!(pair.a.machines_rows(), pair.b.machines_rows());
 
-    pair.b
-        .run("UPDATE machines SET owner = 'theirs' WHERE id = 3", []);
+    pair.b.run("UPDATE machines SET owner = 'theirs' WHERE id = 3", []);
     merge_both_ways(&pair.a, &pair.b);
-    assert_eq!(
-        pair.a.owner(3).as_deref(),
-        Some("theirs"),
-        "the column still replicates"
-    );
+    assert_eq!(pair.a.owner(3).as_deref(), Some("theirs"), "the column still replicates");
 }
 
 #[test]
@@ -41,10 +34,7 @@ fn of_nulls_at_version_1_leaves_nulls() {
         let before = Records::of(replica);
         command("rollback", &pair.migration, replica).expect_code(0);
         before.assert_none_created(replica);
-        assert_eq!(
-            replica.count("SELECT count(*) FROM machines WHERE owner IS NOT NULL"),
-            0
-        );
+        assert_eq!(replica.count("SELECT count(*) FROM machines WHERE owner IS NOT NULL"), 0);
     }
     merge_both_ways(&pair.a, &pair.b);
     assert_eq!(pair.a.machines_rows(), pair.b.machines_rows());

@@ -48,23 +48,10 @@ pub fn run(migration: &str, replica: &Replica) -> Output {
 pub fn assert_refused(name: &str, migration: &str, replica: &Replica, words: &[&str]) {
     let (schema, records) = (replica.schema(), Records::of(replica));
     let output = command(name, migration, replica);
-    assert!(
-        matches!(output.code, 1 | 2),
-        "exit code {}: {}",
-        output.code,
-        output.stderr
-    );
+    assert!(matches!(output.code, 1 | 2), "exit code {}: {}", output.code, output.stderr);
     output.expect_words(words);
-    assert_eq!(
-        replica.schema(),
-        schema,
-        "a refused {name} changed the schema"
-    );
-    assert_eq!(
-        Records::of(replica),
-        records,
-        "a refused {name} changed the records"
-    );
+    assert_eq!(replica.schema(), schema, "a refused {name} changed the schema");
+    assert_eq!(Records::of(replica), records, "a refused {name} changed the records");
 }
 
 /// The names of the triggers on `machines`.
@@ -72,19 +59,12 @@ pub fn triggers(replica: &Replica) -> Vec<String> {
     let sql = "SELECT name FROM sqlite_master
                WHERE type = 'trigger' AND tbl_name = 'machines' ORDER BY name";
     let mut statement = replica.prepare(sql).unwrap();
-    statement
-        .query_map([], |row| row.get(0))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect()
+    statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
 /// The triggers that cr-sqlite itself puts on `machines`.
-pub const CRSQL_TRIGGERS: [&str; 3] = [
-    "machines__crsql_dtrig",
-    "machines__crsql_itrig",
-    "machines__crsql_utrig",
-];
+pub const CRSQL_TRIGGERS: [&str; 3] =
+    ["machines__crsql_dtrig", "machines__crsql_itrig", "machines__crsql_utrig"];
 
 /// Two replicas with the same rows and one migration file.
 pub struct Pair {
@@ -111,29 +91,18 @@ impl Pair {
         let pair = Self::without_column(toml);
         for replica in pair.both() {
             replica.alter("machines", "ALTER TABLE machines ADD COLUMN owner TEXT");
-            assert_eq!(
-                replica.owner_clock(1),
-                None,
-                "premise: an added NULL has no clock row"
-            );
+            assert_eq!(replica.owner_clock(1), None, "premise: an added NULL has no clock row");
         }
         pair
     }
 
     /// The rows were inserted by a client that left the column out: NULL, at version 1.
     pub fn with_nulls_at_version_1(toml: &str) -> Self {
-        let (a, b) = (
-            Replica::machines_with_owner(),
-            Replica::machines_with_owner(),
-        );
+        let (a, b) = (Replica::machines_with_owner(), Replica::machines_with_owner());
         let pair = Self::of(a, b, toml);
         for replica in pair.both() {
             assert_eq!(replica.owner(1), None);
-            assert_eq!(
-                replica.owner_version(1),
-                Some(1),
-                "premise: an INSERT stamps every column"
-            );
+            assert_eq!(replica.owner_version(1), Some(1), "premise: an INSERT stamps every column");
         }
         pair
     }
@@ -171,11 +140,7 @@ impl Pair {
         self.assert_equal(except);
         for replica in self.both() {
             let again = run(&self.migration, replica);
-            assert_eq!(
-                again.counter("rows_written"),
-                0,
-                "a drained replica was written again"
-            );
+            assert_eq!(again.counter("rows_written"), 0, "a drained replica was written again");
             replica.assert_sound();
         }
         self.assert_equal(except);
@@ -184,35 +149,21 @@ impl Pair {
     /// Both replicas have the same rows, and each owner is `'o-' || app`, `except` these.
     #[track_caller]
     pub fn assert_equal(&self, except: &[(i64, Option<&str>)]) {
-        assert_eq!(
-            self.a.machines_rows(),
-            self.b.machines_rows(),
-            "the replicas differ"
-        );
+        assert_eq!(self.a.machines_rows(), self.b.machines_rows(), "the replicas differ");
         for (id, want) in except {
             assert_eq!(self.a.owner(*id).as_deref(), *want, "owner of machine {id}");
         }
         let except: BTreeMap<_, _> = except.iter().copied().collect();
         for (id, app, owner) in machines(&self.a) {
             if !except.contains_key(&id) {
-                assert_eq!(
-                    owner,
-                    app.map(|app| format!("o-{app}")),
-                    "owner of machine {id}"
-                );
+                assert_eq!(owner, app.map(|app| format!("o-{app}")), "owner of machine {id}");
             }
         }
     }
 }
 
 fn machines(replica: &Replica) -> Vec<(i64, Option<String>, Option<String>)> {
-    let mut statement = replica
-        .prepare("SELECT id, app, owner FROM machines")
-        .unwrap();
+    let mut statement = replica.prepare("SELECT id, app, owner FROM machines").unwrap();
     let machine = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    statement
-        .query_map([], machine)
-        .unwrap()
-        .map(Result::unwrap)
-        .collect()
+    statement.query_map([], machine).unwrap().map(Result::unwrap).collect()
 }

@@ -19,17 +19,12 @@ fn of_a_user() {
     run().expect_complete();
 
     // Both would derive 'o-a'; the application does not hear of it.
-    db.execute_batch("INSERT INTO machines(id, app) VALUES (4, 'a')")
-        .unwrap();
-    db.execute_batch("UPDATE machines SET app = 'a' WHERE id = 2")
-        .unwrap();
+    db.execute_batch("INSERT INTO machines(id, app) VALUES (4, 'a')").unwrap();
+    db.execute_batch("UPDATE machines SET app = 'a' WHERE id = 2").unwrap();
     run().expect_code(1).expect_words(&["machines", "UNIQUE"]);
-    db.execute_batch("INSERT INTO machines(id, app) VALUES (5, 'e')")
-        .unwrap();
-    db.execute_batch("UPDATE machines SET app = 'd' WHERE id = 4")
-        .unwrap();
-    db.execute_batch("UPDATE machines SET app = 'b' WHERE id = 2")
-        .unwrap();
+    db.execute_batch("INSERT INTO machines(id, app) VALUES (5, 'e')").unwrap();
+    db.execute_batch("UPDATE machines SET app = 'd' WHERE id = 4").unwrap();
+    db.execute_batch("UPDATE machines SET app = 'b' WHERE id = 2").unwrap();
 
     run().expect_complete();
     let owners = ["o-a", "o-b", "o-c", "o-d", "o-e"].map(|owner| Some(owner.to_owned()));

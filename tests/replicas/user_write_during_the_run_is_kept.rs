@@ -15,10 +15,7 @@ const STRIDE: i64 = 7_919;
 
 #[test]
 fn from_another_connection() {
-    let (a, b) = (
-        Replica::machines_with_owner(),
-        Replica::machines_with_owner(),
-    );
+    let (a, b) = (Replica::machines_with_owner(), Replica::machines_with_owner());
     a.insert_machines(u32::try_from(ROWS).unwrap());
     merge_both_ways(&a, &b);
     let migration = migration_file(a.folder(), DERIVE);
@@ -30,10 +27,7 @@ fn from_another_connection() {
     version_of_the_users.assert_none_created(&pair.a);
 
     let mine: Vec<_> = users.iter().map(|id| (*id, format!("mine-{id}"))).collect();
-    let except: Vec<_> = mine
-        .iter()
-        .map(|(id, owner)| (*id, Some(owner.as_str())))
-        .collect();
+    let except: Vec<_> = mine.iter().map(|(id, owner)| (*id, Some(owner.as_str()))).collect();
     pair.assert_settles(&except);
 }
 
@@ -61,18 +55,9 @@ fn run_under_writes(pair: &Pair) -> BTreeSet<i64> {
 fn write(client: &Client, turn: i64) -> Option<i64> {
     let id = 1 + (turn * STRIDE) % ROWS;
     match turn % 4 {
-        0 => client.run(
-            "UPDATE machines SET owner = 'mine-' || id WHERE id = ?1",
-            [id],
-        ),
-        1 => client.run(
-            "UPDATE machines SET app = 'moved-' || id WHERE id = ?1",
-            [id],
-        ),
-        2 => client.run(
-            "INSERT INTO machines(id, app) VALUES (?1, 'late')",
-            [ROWS + 1 + turn],
-        ),
+        0 => client.run("UPDATE machines SET owner = 'mine-' || id WHERE id = ?1", [id]),
+        1 => client.run("UPDATE machines SET app = 'moved-' || id WHERE id = ?1", [id]),
+        2 => client.run("INSERT INTO machines(id, app) VALUES (?1, 'late')", [ROWS + 1 + turn]),
         _ => client.run("DELETE FROM machines WHERE id = ?1", [id]),
     };
     (turn % 4 == 0).then_some(id)
@@ -82,28 +67,14 @@ fn write(client: &Client, turn: i64) -> Option<i64> {
 fn between_two_runs() {
     let pair = Pair::without_column(DERIVE);
     run(&pair.migration, &pair.a);
-    pair.a
-        .run("UPDATE machines SET owner = 'mine' WHERE id = 1", []);
-    pair.a
-        .run("UPDATE machines SET app = 'moved' WHERE id = 2", []);
-    assert_eq!(
-        pair.a.owner_version(1),
-        Some(1),
-        "premise: over a clockless cell, version 1"
-    );
-    assert_eq!(
-        pair.a.owner_version(2),
-        None,
-        "premise: a write of the source leaves it clockless"
-    );
+    pair.a.run("UPDATE machines SET owner = 'mine' WHERE id = 1", []);
+    pair.a.run("UPDATE machines SET app = 'moved' WHERE id = 2", []);
+    assert_eq!(pair.a.owner_version(1), Some(1), "premise: over a clockless cell, version 1");
+    assert_eq!(pair.a.owner_version(2), None, "premise: a write of the source leaves it clockless");
 
     let records = Records::of(&pair.a);
     let output = run(&pair.migration, &pair.a);
-    assert_eq!(
-        output.counter("rows_written"),
-        1,
-        "only machine 2 is derived again"
-    );
+    assert_eq!(output.counter("rows_written"), 1, "only machine 2 is derived again");
     records.assert_none_created(&pair.a);
 
     // The other replica has no column yet, and a change of a column it lacks fails there.

@@ -8,15 +8,10 @@ const MINE: &[(i64, Option<&str>)] = &[(1, Some("aaa"))];
 #[test]
 fn when_written_before_on_the_other_replica() {
     let pair = Pair::with_clockless_column(NATIVE);
-    pair.b
-        .run("UPDATE machines SET owner = 'aaa' WHERE id = 1", []);
+    pair.b.run("UPDATE machines SET owner = 'aaa' WHERE id = 1", []);
     run(&pair.migration, &pair.a);
     merge(&pair.a, &pair.b);
-    assert_eq!(
-        pair.b.owner(1).as_deref(),
-        Some("aaa"),
-        "sorts before the migrated value"
-    );
+    assert_eq!(pair.b.owner(1).as_deref(), Some("aaa"), "sorts before the migrated value");
     merge(&pair.b, &pair.a);
     pair.assert_equal(MINE);
 }
@@ -24,8 +19,7 @@ fn when_written_before_on_the_other_replica() {
 #[test]
 fn when_its_merge_comes_first() {
     let pair = Pair::with_clockless_column(NATIVE);
-    pair.b
-        .run("UPDATE machines SET owner = 'aaa' WHERE id = 1", []);
+    pair.b.run("UPDATE machines SET owner = 'aaa' WHERE id = 1", []);
     run(&pair.migration, &pair.a);
     merge(&pair.b, &pair.a);
     merge(&pair.a, &pair.b);
@@ -37,10 +31,8 @@ fn when_written_after_on_either_replica() {
     let pair = Pair::with_clockless_column(NATIVE);
     run(&pair.migration, &pair.a);
     merge(&pair.a, &pair.b);
-    pair.a
-        .run("UPDATE machines SET owner = 'aaa' WHERE id = 1", []);
-    pair.b
-        .run("UPDATE machines SET owner = 'bbb' WHERE id = 2", []);
+    pair.a.run("UPDATE machines SET owner = 'aaa' WHERE id = 1", []);
+    pair.b.run("UPDATE machines SET owner = 'bbb' WHERE id = 2", []);
     assert_eq!(pair.a.owner_version(1), Some(1));
     merge_both_ways(&pair.a, &pair.b);
     pair.assert_equal(&[(1, Some("aaa")), (2, Some("bbb"))]);
@@ -51,13 +43,8 @@ fn when_it_is_a_null() {
     let pair = Pair::with_clockless_column(NATIVE);
     run(&pair.migration, &pair.a);
     merge(&pair.a, &pair.b);
-    pair.b
-        .run("UPDATE machines SET owner = NULL WHERE id = 1", []);
-    assert_eq!(
-        pair.b.owner_version(1),
-        Some(1),
-        "premise: a write over version 0 is version 1"
-    );
+    pair.b.run("UPDATE machines SET owner = NULL WHERE id = 1", []);
+    assert_eq!(pair.b.owner_version(1), Some(1), "premise: a write over version 0 is version 1");
     merge_both_ways(&pair.a, &pair.b);
     pair.assert_equal(&[(1, None)]);
 }
@@ -68,11 +55,7 @@ fn when_the_key_changes_the_value_moves_along() {
     run(&pair.migration, &pair.a);
     merge(&pair.a, &pair.b);
     pair.b.run("UPDATE machines SET id = 101 WHERE id = 1", []);
-    assert_eq!(
-        pair.b.owner_version(101),
-        Some(1),
-        "premise: a clock row moves one version up"
-    );
+    assert_eq!(pair.b.owner_version(101), Some(1), "premise: a clock row moves one version up");
     merge_both_ways(&pair.a, &pair.b);
     pair.assert_equal(&[]);
 }

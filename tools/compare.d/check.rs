@@ -43,10 +43,7 @@ pub fn check(
 
 fn column_is_there(connection: &Connection) -> Outcome<bool> {
     let sql = "SELECT 1 FROM pragma_table_xinfo('machines') WHERE name = 'owner'";
-    Ok(connection
-        .query_row(sql, [], |_| Ok(()))
-        .optional()?
-        .is_some())
+    Ok(connection.query_row(sql, [], |_| Ok(())).optional()?.is_some())
 }
 
 fn compare(
@@ -60,11 +57,7 @@ fn compare(
         connection,
         &format!("SELECT count(*) FROM main.machines WHERE owner IS NOT ({value})"),
     )?;
-    let notes = if others_wrote {
-        ""
-    } else {
-        "AND a.note IS b.note"
-    };
+    let notes = if others_wrote { "" } else { "AND a.note IS b.note" };
     let kept = count(
         connection,
         &format!(
@@ -92,7 +85,5 @@ fn new_records(connection: &Connection) -> Outcome<u64> {
 }
 
 fn count(connection: &Connection, sql: &str) -> Outcome<u64> {
-    Ok(connection
-        .query_row(sql, [], |row| row.get::<_, i64>(0))?
-        .cast_unsigned())
+    Ok(connection.query_row(sql, [], |row| row.get::<_, i64>(0))?.cast_unsigned())
 }

@@ -74,40 +74,19 @@ pub struct Delivery {
 
 /// dotfill as it comes, with this delivery.
 pub const fn dotfill(name: &'static str) -> Job {
-    Job::Dotfill(Delivery {
-        name,
-        arguments: &[],
-    })
+    Job::Dotfill(Delivery { name, arguments: &[] })
 }
 
 const fn plain(id: &'static str, name: &'static str, value: &'static str, job: Job) -> Contestant {
-    Contestant {
-        id,
-        name,
-        layout: Layout::Plain,
-        value,
-        job,
-    }
+    Contestant { id, name, layout: Layout::Plain, value, job }
 }
 
 const fn replicated(id: &'static str, name: &'static str, job: Job) -> Contestant {
-    Contestant {
-        id,
-        name,
-        layout: Layout::Replicated,
-        value: CHEAP,
-        job,
-    }
+    Contestant { id, name, layout: Layout::Replicated, value: CHEAP, job }
 }
 
 const fn with_column(id: &'static str, name: &'static str, job: Job) -> Contestant {
-    Contestant {
-        id,
-        name,
-        layout: Layout::ReplicatedWithColumn,
-        value: CHEAP,
-        job,
-    }
+    Contestant { id, name, layout: Layout::ReplicatedWithColumn, value: CHEAP, job }
 }
 
 /// On plain tables; the first is what the others are measured by.
@@ -126,18 +105,8 @@ pub const PLAIN: [Contestant; 6] = [
         Job::Update(Transactions::TenThousandRows, Column::Added),
     ),
     plain("plain_convert", "sqlite-utils convert", CHEAP, Job::Convert),
-    plain(
-        "plain_elide",
-        "dotfill elide (constant)",
-        CONSTANT,
-        dotfill("elide"),
-    ),
-    plain(
-        "plain_virtual",
-        "dotfill virtual",
-        CHEAP,
-        dotfill("virtual"),
-    ),
+    plain("plain_elide", "dotfill elide (constant)", CONSTANT, dotfill("elide")),
+    plain("plain_virtual", "dotfill virtual", CHEAP, dotfill("virtual")),
 ];
 
 /// On cr-sqlite tables; the first is what the others are measured by.
@@ -147,11 +116,7 @@ pub const REPLICATED: [Contestant; 7] = [
         "cr-sqlite UPDATE, 10k-row tx (alter not timed)",
         Job::Update(Transactions::TenThousandRows, Column::AlteredBefore),
     ),
-    replicated(
-        "crsqlite_derive",
-        "dotfill derive, adds the column",
-        dotfill("derive"),
-    ),
+    replicated("crsqlite_derive", "dotfill derive, adds the column", dotfill("derive")),
     replicated(
         "crsqlite_alter_update",
         "begin_alter + commit_alter + UPDATE, 10k-row tx",
@@ -162,11 +127,7 @@ pub const REPLICATED: [Contestant; 7] = [
         "cr-sqlite UPDATE, 10k-row tx, column there",
         Job::Update(Transactions::TenThousandRows, Column::There),
     ),
-    with_column(
-        "crsqlite_derive_there",
-        "dotfill derive, column there",
-        dotfill("derive"),
-    ),
+    with_column("crsqlite_derive_there", "dotfill derive, column there", dotfill("derive")),
     with_column(
         "crsqlite_native_10k",
         "dotfill native, 10k records/tx, column there",
@@ -175,11 +136,7 @@ pub const REPLICATED: [Contestant; 7] = [
             arguments: &["--records-per-transaction", "10000"],
         }),
     ),
-    with_column(
-        "crsqlite_native",
-        "dotfill native, column there",
-        dotfill("native"),
-    ),
+    with_column("crsqlite_native", "dotfill native, column there", dotfill("native")),
 ];
 
 /// A transform of about 3 us per row.
@@ -190,12 +147,7 @@ pub const COSTLY: [Contestant; 2] = [
         EXPENSIVE,
         Job::Update(Transactions::One, Column::Added),
     ),
-    plain(
-        "expensive_derive",
-        "dotfill derive",
-        EXPENSIVE,
-        dotfill("derive"),
-    ),
+    plain("expensive_derive", "dotfill derive", EXPENSIVE, dotfill("derive")),
 ];
 
 impl Contestant {

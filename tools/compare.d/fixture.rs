@@ -45,9 +45,7 @@ impl Layout {
         match (self, options.crsqlite.as_deref()) {
             (Self::Plain, _) => Ok(None),
             (_, Some(path)) => Ok(Some(path)),
-            (_, None) => Err(Failed(
-                "no cr-sqlite extension; give --crsqlite FILE".into(),
-            )),
+            (_, None) => Err(Failed("no cr-sqlite extension; give --crsqlite FILE".into())),
         }
     }
 }
@@ -68,12 +66,7 @@ impl Random {
 
 /// The database of this layout and size, made if it is not there.
 pub fn fixture(layout: Layout, options: &Options) -> Outcome<PathBuf> {
-    let name = format!(
-        "{}-{}-{}-{FORMAT}.db",
-        layout.name(),
-        options.rows,
-        options.page_size
-    );
+    let name = format!("{}-{}-{}-{FORMAT}.db", layout.name(), options.rows, options.page_size);
     let path = options.work.join(name);
     if path.exists() {
         return Ok(path);
@@ -151,9 +144,8 @@ fn insert(connection: &Connection, rows: u64) -> Outcome<()> {
 }
 
 fn note(random: &mut Random) -> String {
-    let words: Vec<_> = (0..NOTE_CHARS.div_ceil(16))
-        .map(|_| format!("{:016X}", random.next()))
-        .collect();
+    let words: Vec<_> =
+        (0..NOTE_CHARS.div_ceil(16)).map(|_| format!("{:016X}", random.next())).collect();
     let mut note = words.concat();
     note.truncate(NOTE_CHARS);
     note

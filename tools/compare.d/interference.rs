@@ -82,25 +82,14 @@ impl Felt {
 }
 
 const fn scene(id: &'static str, name: &'static str, layout: Layout, job: Option<Job>) -> Scene {
-    Scene {
-        id,
-        name,
-        layout,
-        job,
-        foreground: Foreground::Writes,
-    }
+    Scene { id, name, layout, job, foreground: Foreground::Writes }
 }
 
 const THERE: Layout = Layout::ReplicatedWithColumn;
 
 /// All scenes, plain ones first.
 pub const SCENES: [Scene; 9] = [
-    scene(
-        "plain_idle",
-        "plain: nothing else runs",
-        Layout::Plain,
-        None,
-    ),
+    scene("plain_idle", "plain: nothing else runs", Layout::Plain, None),
     scene(
         "plain_update",
         "plain: UPDATE, one statement",
@@ -113,12 +102,7 @@ pub const SCENES: [Scene; 9] = [
         Layout::Plain,
         Some(Job::Update(Transactions::TenThousandRows, Column::Added)),
     ),
-    scene(
-        "plain_derive",
-        "plain: dotfill derive",
-        Layout::Plain,
-        Some(dotfill("derive")),
-    ),
+    scene("plain_derive", "plain: dotfill derive", Layout::Plain, Some(dotfill("derive"))),
     Scene {
         id: "plain_derive_quiet",
         name: "plain: dotfill derive, quiet after 0.5 s",
@@ -133,30 +117,15 @@ pub const SCENES: [Scene; 9] = [
         THERE,
         Some(Job::Update(Transactions::TenThousandRows, Column::There)),
     ),
-    scene(
-        "crsqlite_derive",
-        "cr-sqlite: dotfill derive",
-        THERE,
-        Some(dotfill("derive")),
-    ),
-    scene(
-        "crsqlite_native",
-        "cr-sqlite: dotfill native",
-        THERE,
-        Some(dotfill("native")),
-    ),
+    scene("crsqlite_derive", "cr-sqlite: dotfill derive", THERE, Some(dotfill("derive"))),
+    scene("crsqlite_native", "cr-sqlite: dotfill native", THERE, Some(dotfill("native"))),
 ];
 
 /// Plays one scene until there are enough samples.
 pub fn interfere(scene: Scene, options: &Options) -> Felt {
     eprintln!("foreground: {}", scene.name);
-    let mut felt = Felt {
-        scene,
-        latencies_us: Vec::new(),
-        refused: 0,
-        runs: Vec::new(),
-        fate: Fate::Right,
-    };
+    let mut felt =
+        Felt { scene, latencies_us: Vec::new(), refused: 0, runs: Vec::new(), fate: Fate::Right };
     match play(&mut felt, options) {
         Ok(Verdict::Right) => {}
         Ok(Verdict::Wrong(what)) => felt.fate = Fate::Wrong(what),
@@ -230,20 +199,8 @@ fn beside(
     fixture: &Path,
     options: &Options,
 ) -> Outcome<Played> {
-    let Scene {
-        id,
-        name,
-        layout,
-        foreground,
-        ..
-    } = felt.scene;
-    let contestant = Contestant {
-        id,
-        name,
-        layout,
-        value: CHEAP,
-        job,
-    };
+    let Scene { id, name, layout, foreground, .. } = felt.scene;
+    let contestant = Contestant { id, name, layout, value: CHEAP, job };
     let mut span = 0..0;
     let took = work(&contestant, db, options, &mut |mark| match mark {
         Mark::Begun => {
@@ -275,29 +232,14 @@ impl Other {
     /// Starts it and lets it write for a moment.
     fn start(layout: Layout, db: &Path, options: &Options) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command
-            .arg("foreground")
-            .arg("--db")
-            .arg(db)
-            .args(["--rows", &options.rows.to_string()]);
+        command.arg("foreground").arg("--db").arg(db).args(["--rows", &options.rows.to_string()]);
         if let Some(extension) = layout.extension(options)? {
             command.arg("--crsqlite").arg(extension);
         }
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take();
-        let output = child
-            .stdout
-            .take()
-            .ok_or_else(|| Failed("no output to read".into()))?;
-        let mut other = Self {
-            child,
-            input,
-            output: BufReader::new(output),
-            noted: String::new(),
-        };
+        let output = child.stdout.take().ok_or_else(|| Failed("no output to read".into()))?;
+        let mut other = Self { child, input, output: BufReader::new(output), noted: String::new() };
         let mut line = String::new();
         other.output.read_line(&mut line)?;
         if line.trim() != READY {

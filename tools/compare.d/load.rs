@@ -23,11 +23,7 @@ impl Moment {
         let all: u64 = cpu.iter().take(8).sum();
         // After the name come the state and ten others, then our time and our children's.
         let ours = ours.iter().skip(11).take(4).sum();
-        Ok(Self {
-            all,
-            busy: all - idle,
-            ours,
-        })
+        Ok(Self { all, busy: all - idle, ours })
     }
 
     /// The share of the machine, of all cores, that others kept busy since then.
@@ -42,11 +38,6 @@ impl Moment {
 fn numbers(path: &str, after: &str) -> Outcome<Vec<u64>> {
     let text = std::fs::read_to_string(path)?;
     let line = text.lines().next().unwrap_or_default();
-    let (_, rest) = line
-        .rsplit_once(after)
-        .ok_or_else(|| Failed(format!("{path}: {line}")))?;
-    Ok(rest
-        .split_whitespace()
-        .map(|field| field.parse().unwrap_or(0))
-        .collect())
+    let (_, rest) = line.rsplit_once(after).ok_or_else(|| Failed(format!("{path}: {line}")))?;
+    Ok(rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect())
 }

@@ -22,23 +22,13 @@ pub fn machine() -> Outcome<Machine> {
     let connection = rusqlite::Connection::open_in_memory()?;
     let date = connection.query_row("SELECT datetime('now')", [], |row| row.get(0))?;
     let cores = std::thread::available_parallelism()?.get();
-    Ok(Machine {
-        date,
-        cpu: cpu(),
-        cores,
-        sqlite: rusqlite::version().into(),
-    })
+    Ok(Machine { date, cpu: cpu(), cores, sqlite: rusqlite::version().into() })
 }
 
 fn cpu() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    model.map_or_else(
-        || std::env::consts::ARCH.into(),
-        |(_, name)| name.trim().into(),
-    )
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    model.map_or_else(|| std::env::consts::ARCH.into(), |(_, name)| name.trim().into())
 }
 
 /// Microseconds per row that an expression costs, without writing anything.

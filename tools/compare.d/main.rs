@@ -49,22 +49,14 @@ fn main() -> ExitCode {
 
 fn compare(options: &Options) -> Outcome<ExitCode> {
     std::fs::create_dir_all(&options.work)?;
-    let json = options
-        .json
-        .as_ref()
-        .map(std::fs::File::create)
-        .transpose()?;
+    let json = options.json.as_ref().map(std::fs::File::create).transpose()?;
     let results = measure(options)?;
     let targets = targets::targets(&results);
     report::print(&results, &targets);
     if let Some(file) = json {
         serde_json::to_writer_pretty(file, &record::record(&results, &targets))?;
     }
-    Ok(if results.anyone_wrong() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if results.anyone_wrong() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn measure(options: &Options) -> Outcome<Results> {
@@ -95,24 +87,15 @@ fn take_turns(title: &str, contestants: &[Contestant], options: &Options) -> Out
     let began = Moment::now()?;
     let standings = rounds::rounds(contestants, options);
     let others = began.others_since()?;
-    Ok(Turns {
-        title: title.into(),
-        standings,
-        others,
-    })
+    Ok(Turns { title: title.into(), standings, others })
 }
 
 fn play_all(options: &Options) -> Vec<Felt> {
-    SCENES
-        .iter()
-        .map(|scene| interfere(*scene, options))
-        .collect()
+    SCENES.iter().map(|scene| interfere(*scene, options)).collect()
 }
 
 fn expensive_title(options: &Options) -> Outcome<String> {
     let fixture = fixture::fixture(Layout::Plain, options)?;
     let cost = machine::cost_us(&fixture, EXPENSIVE)?;
-    Ok(format!(
-        "Expensive transform: {cost:.2} us per row, plain table"
-    ))
+    Ok(format!("Expensive transform: {cost:.2} us per row, plain table"))
 }

@@ -20,10 +20,7 @@ pub fn print(results: &Results, targets: &[Target]) {
         print!("{}", turns_table(turns, results.rows).render());
     }
     if let Some(felt) = &results.foreground {
-        heading(
-            "One-row transactions of another process, 100/s",
-            results.foreground_others,
-        );
+        heading("One-row transactions of another process, 100/s", results.foreground_others);
         print!("{}", felt_table(felt, results.rows).render());
     }
     print!("\nTargets\n\n{}", target_table(targets).render());
@@ -68,23 +65,11 @@ fn line(standing: &Standing, base: Option<&Standing>, rows: u64) -> Vec<String> 
         name,
         number(seconds, 3, ""),
         number(own, 3, ""),
-        number(
-            standing.median(|sample| sample.took.checkpoint_seconds),
-            3,
-            "",
-        ),
+        number(standing.median(|sample| sample.took.checkpoint_seconds), 3, ""),
         number(seconds.map(|seconds| rows as f64 / seconds / 1e6), 3, " M"),
         number(ratio, 2, "x"),
-        number(
-            standing.median(|sample| sample.wal_bytes_max as f64 / MIB),
-            1,
-            " MiB",
-        ),
-        number(
-            standing.median(|sample| sample.growth_bytes as f64 / MIB),
-            1,
-            " MiB",
-        ),
+        number(standing.median(|sample| sample.wal_bytes_max as f64 / MIB), 1, " MiB"),
+        number(standing.median(|sample| sample.growth_bytes as f64 / MIB), 1, " MiB"),
         records.unwrap_or_else(|| "-".into()),
         number(memory_mib(standing), 1, " MiB"),
     ]
@@ -95,11 +80,7 @@ fn own_seconds(sample: &Sample) -> f64 {
 }
 
 fn memory_mib(standing: &Standing) -> Option<f64> {
-    let peak = standing
-        .samples
-        .iter()
-        .filter_map(|sample| sample.took.anonymous_bytes)
-        .max()?;
+    let peak = standing.samples.iter().filter_map(|sample| sample.took.anonymous_bytes).max()?;
     Some(peak as f64 / MIB)
 }
 
@@ -140,11 +121,10 @@ fn felt_line(felt: &Felt, rows: u64) -> Vec<String> {
     if let Some(trouble) = trouble(&felt.fate) {
         return vec![name, trouble];
     }
-    let own = felt
-        .runs
-        .first()
-        .and_then(|took| took.own_seconds)
-        .and_then(|_| felt.rows_per_second(rows, |took| took.own_seconds.unwrap_or(took.seconds)));
+    let own =
+        felt.runs.first().and_then(|took| took.own_seconds).and_then(|_| {
+            felt.rows_per_second(rows, |took| took.own_seconds.unwrap_or(took.seconds))
+        });
     let rate = felt.rows_per_second(rows, |took| took.seconds);
     vec![
         name,
@@ -163,11 +143,7 @@ fn felt_line(felt: &Felt, rows: u64) -> Vec<String> {
 fn target_table(targets: &[Target]) -> Table {
     let mut table = Table::new(&["target", "", "measured", " "]);
     for target in targets {
-        let cells = vec![
-            target.text.clone(),
-            target.state.name().into(),
-            target.measured.clone(),
-        ];
+        let cells = vec![target.text.clone(), target.state.name().into(), target.measured.clone()];
         table.push(cells);
     }
     table

@@ -41,19 +41,12 @@ impl Results {
 
     /// The foreground scene of this id, if it was played.
     pub fn felt(&self, id: &str) -> Option<&Felt> {
-        self.foreground
-            .iter()
-            .flatten()
-            .find(|felt| felt.scene.id == id)
+        self.foreground.iter().flatten().find(|felt| felt.scene.id == id)
     }
 
     /// Whether anyone said it was done and left wrong data.
     pub fn anyone_wrong(&self) -> bool {
-        let turns = self
-            .turns
-            .iter()
-            .flat_map(|turns| &turns.standings)
-            .map(|s| &s.fate);
+        let turns = self.turns.iter().flat_map(|turns| &turns.standings).map(|s| &s.fate);
         let felt = self.foreground.iter().flatten().map(|felt| &felt.fate);
         turns.chain(felt).any(|fate| matches!(fate, Fate::Wrong(_)))
     }

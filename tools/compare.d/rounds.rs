@@ -57,11 +57,7 @@ impl Standing {
     pub fn times_faster_than(&self, other: &Self, value: impl Fn(&Sample) -> f64) -> Option<f64> {
         let seconds = |sample: &Sample| sample.took.seconds;
         let pairs = self.samples.iter().zip(&other.samples);
-        median(
-            pairs
-                .map(|(mine, theirs)| seconds(theirs) / value(mine))
-                .collect(),
-        )
+        median(pairs.map(|(mine, theirs)| seconds(theirs) / value(mine)).collect())
     }
 }
 
@@ -121,15 +117,7 @@ fn measure(
     let took = took?;
     let growth_bytes = bytes(db)? - bytes(fixture)?;
     let (verdict, change_records) = check(contestant, db, fixture, options.rows, false)?;
-    Ok((
-        Sample {
-            took,
-            wal_bytes_max,
-            growth_bytes,
-            change_records,
-        },
-        verdict,
-    ))
+    Ok((Sample { took, wal_bytes_max, growth_bytes, change_records }, verdict))
 }
 
 fn bytes(file: &Path) -> Outcome<i64> {

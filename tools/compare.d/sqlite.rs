@@ -19,10 +19,7 @@ pub fn connect(db: &Path, crsqlite: Option<&Path>) -> Outcome<Connection> {
     Ok(connection)
 }
 
-#[expect(
-    unsafe_code,
-    reason = "loading an extension runs foreign code; it is the one under test"
-)]
+#[expect(unsafe_code, reason = "loading an extension runs foreign code; it is the one under test")]
 fn load(connection: &Connection, extension: &Path) -> Outcome<()> {
     // SAFETY: the file is the cr-sqlite release named by the caller, which `SQLite` calls by the
     // entry point it was built with; loading is switched off again right after.

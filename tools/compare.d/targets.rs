@@ -56,12 +56,7 @@ pub fn targets(results: &Results) -> Vec<Target> {
     let mut targets = vec![
         faster("derive, plain", "plain_derive", "plain_update", 1.05),
         wal(results),
-        faster(
-            "derive, cr-sqlite, adds the column",
-            "crsqlite_derive",
-            "crsqlite_update",
-            5.0,
-        ),
+        faster("derive, cr-sqlite, adds the column", "crsqlite_derive", "crsqlite_update", 5.0),
         faster("  stretch", "crsqlite_derive", "crsqlite_update", 6.0),
         faster(
             "derive, cr-sqlite, column there",
@@ -69,39 +64,18 @@ pub fn targets(results: &Results) -> Vec<Target> {
             "crsqlite_update_there",
             3.0,
         ),
-        faster(
-            "  stretch",
-            "crsqlite_derive_there",
-            "crsqlite_update_there",
-            4.0,
-        ),
+        faster("  stretch", "crsqlite_derive_there", "crsqlite_update_there", 4.0),
         faster(
             "derive against begin_alter/commit_alter + UPDATE",
             "crsqlite_derive",
             "crsqlite_alter_update",
             10.0,
         ),
-        faster(
-            "native, 10k records/tx",
-            "crsqlite_native_10k",
-            "crsqlite_update_there",
-            1.8,
-        ),
-        faster(
-            "derive, expensive transform",
-            "expensive_derive",
-            "expensive_update",
-            1.6,
-        ),
+        faster("native, 10k records/tx", "crsqlite_native_10k", "crsqlite_update_there", 1.8),
+        faster("derive, expensive transform", "expensive_derive", "expensive_update", 1.6),
     ];
     targets.extend(polite(results, "plain", "plain_derive", 5.0, 0.4e6));
-    targets.extend(polite(
-        results,
-        "cr-sqlite",
-        "crsqlite_derive",
-        10.0,
-        0.15e6,
-    ));
+    targets.extend(polite(results, "cr-sqlite", "crsqlite_derive", 10.0, 0.15e6));
     targets.push(quiet(results));
     targets.push(memory(results));
     targets
@@ -109,19 +83,11 @@ pub fn targets(results: &Results) -> Vec<Target> {
 
 fn target(text: impl Into<String>, measured: impl Into<String>, met: bool) -> Target {
     let state = if met { State::Met } else { State::NotMet };
-    Target {
-        text: text.into(),
-        measured: measured.into(),
-        state,
-    }
+    Target { text: text.into(), measured: measured.into(), state }
 }
 
 fn not_run(text: impl Into<String>) -> Target {
-    Target {
-        text: text.into(),
-        measured: "part not asked for".into(),
-        state: State::NotRun,
-    }
+    Target { text: text.into(), measured: "part not asked for".into(), state: State::NotRun }
 }
 
 /// Who left nothing to judge; why is in the table above.
@@ -138,9 +104,7 @@ fn speed(results: &Results, text: &str, mine: &str, theirs: &str, least: f64) ->
     let (Some(mine), Some(theirs)) = (results.standing(mine), results.standing(theirs)) else {
         return not_run(text);
     };
-    let blamed = [mine, theirs]
-        .into_iter()
-        .find_map(|s| blame(s.contestant.name, &s.fate));
+    let blamed = [mine, theirs].into_iter().find_map(|s| blame(s.contestant.name, &s.fate));
     if let Some(why) = blamed {
         return target(text, why, false);
     }
@@ -158,38 +122,25 @@ fn own_seconds(sample: &Sample) -> f64 {
 
 fn wal(results: &Results) -> Target {
     let text = "derive, plain: WAL <= 64 MiB";
-    let (Some(mine), Some(theirs)) = (
-        results.standing("plain_derive"),
-        results.standing("plain_update"),
-    ) else {
+    let (Some(mine), Some(theirs)) =
+        (results.standing("plain_derive"), results.standing("plain_update"))
+    else {
         return not_run(text);
     };
     if let Some(why) = blame(mine.contestant.name, &mine.fate) {
         return target(text, why, false);
     }
     let peak = |standing: &Standing| {
-        standing
-            .samples
-            .iter()
-            .map(|sample| sample.wal_bytes_max)
-            .max()
-            .unwrap_or(0) as f64
-            / MIB
+        standing.samples.iter().map(|sample| sample.wal_bytes_max).max().unwrap_or(0) as f64 / MIB
     };
-    let measured = format!(
-        "{:.1} MiB (UPDATE, one statement: {:.1} MiB)",
-        peak(mine),
-        peak(theirs)
-    );
+    let measured =
+        format!("{:.1} MiB (UPDATE, one statement: {:.1} MiB)", peak(mine), peak(theirs));
     target(text, measured, peak(mine) <= 64.0)
 }
 
 fn polite(results: &Results, layout: &str, id: &str, p99_ms: f64, rate: f64) -> [Target; 2] {
     let texts = [
-        format!(
-            "foreground, {layout}: p99 <= {p99_ms} ms at >= {:.2} M rows/s",
-            rate / 1e6
-        ),
+        format!("foreground, {layout}: p99 <= {p99_ms} ms at >= {:.2} M rows/s", rate / 1e6),
         format!("foreground, {layout}: p99.9 <= 25 ms"),
     ];
     let Some(felt) = results.felt(id) else {
@@ -202,14 +153,9 @@ fn polite(results: &Results, layout: &str, id: &str, p99_ms: f64, rate: f64) -> 
     let p99 = felt.percentile_ms(0.99).unwrap_or(f64::INFINITY);
     let p999 = felt.percentile_ms(0.999).unwrap_or(f64::INFINITY);
     let seen = rate_of(felt, results.rows);
-    let own = felt
-        .rows_per_second(results.rows, own_or_all)
-        .unwrap_or(0.0);
-    let measured = format!(
-        "{p99:.2} ms at {:.2} M rows/s ({:.2} by its own clock)",
-        seen / 1e6,
-        own / 1e6
-    );
+    let own = felt.rows_per_second(results.rows, own_or_all).unwrap_or(0.0);
+    let measured =
+        format!("{p99:.2} ms at {:.2} M rows/s ({:.2} by its own clock)", seen / 1e6, own / 1e6);
     [
         target(first, measured, p99 <= p99_ms && seen >= rate),
         target(second, format!("{p999:.2} ms"), p999 <= 25.0),
@@ -221,22 +167,18 @@ fn own_or_all(took: &Took) -> f64 {
 }
 
 fn rate_of(felt: &Felt, rows: u64) -> f64 {
-    felt.rows_per_second(rows, |took| took.seconds)
-        .unwrap_or(0.0)
+    felt.rows_per_second(rows, |took| took.seconds).unwrap_or(0.0)
 }
 
 fn quiet(results: &Results) -> Target {
     let text =
         format!("foreground goes quiet: the job speeds up (>= {QUIET_SPEEDUP_MIN}x overall)");
-    let (Some(busy), Some(quiet)) = (
-        results.felt("plain_derive"),
-        results.felt("plain_derive_quiet"),
-    ) else {
+    let (Some(busy), Some(quiet)) =
+        (results.felt("plain_derive"), results.felt("plain_derive_quiet"))
+    else {
         return not_run(text);
     };
-    let blamed = [busy, quiet]
-        .into_iter()
-        .find_map(|felt| blame(felt.scene.name, &felt.fate));
+    let blamed = [busy, quiet].into_iter().find_map(|felt| blame(felt.scene.name, &felt.fate));
     if let Some(why) = blamed {
         return target(text, why, false);
     }
@@ -258,12 +200,7 @@ fn memory(results: &Results) -> Target {
     }
     let largest = dotfills
         .iter()
-        .flat_map(|standing| {
-            standing
-                .samples
-                .iter()
-                .map(move |sample| (sample, standing))
-        })
+        .flat_map(|standing| standing.samples.iter().map(move |sample| (sample, standing)))
         .filter_map(|(sample, standing)| Some((sample.took.anonymous_bytes?, standing)))
         .max_by_key(|(bytes, _)| *bytes);
     match largest {

@@ -60,9 +60,7 @@ impl Watch {
     /// Ends the watch.
     pub fn finish(self) -> Outcome<Peaks> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread
-            .join()
-            .map_err(|_| Failed("the watching thread panicked".into()))
+        self.thread.join().map_err(|_| Failed("the watching thread panicked".into()))
     }
 }
 

@@ -84,11 +84,7 @@ fn update(
     })?;
     let checkpoint_seconds = sqlite::checkpoint(&connection)?;
     sqlite::close(connection, extension)?;
-    Ok(Took {
-        seconds,
-        checkpoint_seconds,
-        ..Took::default()
-    })
+    Ok(Took { seconds, checkpoint_seconds, ..Took::default() })
 }
 
 fn add_column(connection: &Connection, column: Column) -> Outcome<()> {
@@ -118,10 +114,7 @@ fn fill_ranges(connection: &Connection, all: &str, rows: u64) -> Outcome<()> {
     let mut update = connection.prepare(&format!("{all} WHERE id > ?1 AND id <= ?2"))?;
     for low in (0..rows).step_by(usize::try_from(ROWS_PER_TRANSACTION)?) {
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        update.execute([
-            low.cast_signed(),
-            (low + ROWS_PER_TRANSACTION).cast_signed(),
-        ])?;
+        update.execute([low.cast_signed(), (low + ROWS_PER_TRANSACTION).cast_signed()])?;
         connection.execute_batch("COMMIT")?;
     }
     Ok(())
@@ -129,10 +122,7 @@ fn fill_ranges(connection: &Connection, all: &str, rows: u64) -> Outcome<()> {
 
 fn convert(db: &Path, options: &Options, mark: &mut dyn FnMut(Mark)) -> Outcome<Took> {
     let mut command = Command::new(&options.sqlite_utils);
-    command
-        .arg("convert")
-        .arg(db)
-        .args(["machines", "id", CHEAP_IN_PYTHON]);
+    command.arg("convert").arg(db).args(["machines", "id", CHEAP_IN_PYTHON]);
     command.args(["--output", "owner", "--output-type", "text", "--silent"]);
     let (took, _) = child(command, db, mark)?;
     Ok(took)
@@ -148,13 +138,7 @@ fn dotfill(
     let file = options.work.join(format!("{MIGRATION_ID}.toml"));
     std::fs::write(&file, migration(contestant.value, delivery))?;
     let mut command = Command::new(&options.dotfill);
-    command
-        .arg("run")
-        .arg(&file)
-        .arg("--db")
-        .arg(db)
-        .arg("--json")
-        .args(delivery.arguments);
+    command.arg("run").arg(&file).arg("--db").arg(db).arg("--json").args(delivery.arguments);
     let (mut took, output) = child(command, db, mark)?;
     let said: Value = serde_json::from_slice(&output.stdout)
         .map_err(|_| Failed("dotfill exited 0 without printing a JSON object".into()))?;
@@ -178,14 +162,9 @@ fn migration(value: &str, delivery: Delivery) -> String {
 /// Runs a program to its end and then empties the WAL that it may have left.
 fn child(mut command: Command, db: &Path, mark: &mut dyn FnMut(Mark)) -> Outcome<(Took, Output)> {
     let program = command.get_program().to_string_lossy().into_owned();
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (seconds, (output, peaks)) = timed(mark, || {
-        let child = command
-            .spawn()
-            .map_err(|error| Failed(format!("{program}: {error}")))?;
+        let child = command.spawn().map_err(|error| Failed(format!("{program}: {error}")))?;
         let watch = Watch::memory(child.id());
         let output = child.wait_with_output();
         Ok((output, watch))
@@ -198,23 +177,11 @@ fn child(mut command: Command, db: &Path, mark: &mut dyn FnMut(Mark)) -> Outcome
     let checkpoint_seconds = sqlite::checkpoint(&connection)?;
     sqlite::close(connection, None)?;
     let anonymous_bytes = Some(peaks.anonymous_bytes);
-    Ok((
-        Took {
-            seconds,
-            checkpoint_seconds,
-            anonymous_bytes,
-            ..Took::default()
-        },
-        output,
-    ))
+    Ok((Took { seconds, checkpoint_seconds, anonymous_bytes, ..Took::default() }, output))
 }
 
 fn complaint(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
-    let last = said
-        .lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("said nothing");
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("said nothing");
     format!("{}: {last}", output.status)
 }

@@ -33,23 +33,14 @@ pub struct Note {
 impl Note {
     /// As a line.
     fn line(self) -> String {
-        format!(
-            "{} {} {}",
-            self.due_us,
-            self.latency_us,
-            u8::from(self.done)
-        )
+        format!("{} {} {}", self.due_us, self.latency_us, u8::from(self.done))
     }
 
     /// From a line.
     pub fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split(' ').map(|field| field.parse::<u64>().ok());
         let (due_us, latency_us) = (fields.next()??, fields.next()??);
-        Some(Self {
-            due_us,
-            latency_us,
-            done: fields.next()?? == 1,
-        })
+        Some(Self { due_us, latency_us, done: fields.next()?? == 1 })
     }
 }
 
@@ -63,9 +54,7 @@ pub fn write_until_told(writer: &Writer) -> Outcome<()> {
     let notes = write_on_schedule(&connection, &mut random, writer.rows, &end_of_input())?;
     sqlite::close(connection, writer.crsqlite.as_deref())?;
     let mut out = std::io::stdout().lock();
-    notes
-        .iter()
-        .try_for_each(|note| writeln!(out, "{}", note.line()))?;
+    notes.iter().try_for_each(|note| writeln!(out, "{}", note.line()))?;
     Ok(())
 }
 
@@ -104,11 +93,7 @@ fn write_on_schedule(
         };
         let latency_us = u64::try_from((start.elapsed().saturating_sub(due)).as_micros())?;
         let due_us = start_us + u64::try_from(due.as_micros())?;
-        notes.push(Note {
-            due_us,
-            latency_us,
-            done,
-        });
+        notes.push(Note { due_us, latency_us, done });
         due += PERIOD;
     }
 }
@@ -128,7 +113,5 @@ fn is_busy(error: &rusqlite::Error) -> bool {
 
 /// Now, in microseconds since 1970.
 pub fn now_us() -> Outcome<u64> {
-    Ok(u64::try_from(
-        SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros(),
-    )?)
+    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?)
 }

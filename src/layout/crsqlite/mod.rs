@@ -63,11 +63,14 @@ impl CrTable {
     /// The number of the key of the table's current row, as a scalar subquery.
     #[must_use]
     pub fn key_of_row(&self, target: &Target) -> String {
-        // The columns of that table have no type: a comparison with a number column would not use
-        // its index, were the column's affinity not taken off by the `+`.
-        let pairs = target.table.key.iter().zip(target.key_sql()).map(|(key, row)| {
-            format!("{}.{} = +{row}", self.pks, ident(&key.name))
-        });
+        // The key columns of the pks table have no type: without the plus, the row's affinity would
+        // apply to them, and their index could not be used.
+        let pairs = target
+            .table
+            .key
+            .iter()
+            .zip(target.key_sql())
+            .map(|(key, row)| format!("{}.{} = +{row}", self.pks, ident(&key.name)));
         let condition = pairs.collect::<Vec<_>>().join(" AND ");
         format!("(SELECT __crsql_key FROM {} WHERE {condition})", self.pks)
     }
@@ -105,7 +108,8 @@ impl CrTable {
     pub fn seed(&self, target: &Target, publishers: &[i64]) -> String {
         let sides = list(KeyMatch::side_columns(target, 'k'));
         let user = target.user_table();
-        let keys = list(target.table.key.iter().map(|k| format!("{}.{}", self.pks, ident(&k.name))));
+        let keys =
+            list(target.table.key.iter().map(|k| format!("{}.{}", self.pks, ident(&k.name))));
         format!(
             "INSERT INTO {user} ({sides}) SELECT {keys} FROM {clock} CROSS JOIN {pks} \
              ON {pks}.__crsql_key = {clock}.key \
@@ -129,7 +133,8 @@ impl CrTable {
     /// The condition that a clock row of the target column leaves the cell ours.
     fn ours(&self, target: &Target, publishers: &[i64]) -> String {
         let sites = list(publishers.iter().map(i64::to_string));
-        let published = format!("{}.col_version <= 1 AND {}.site_id IN ({sites})", self.clock, self.clock);
+        let published =
+            format!("{}.col_version <= 1 AND {}.site_id IN ({sites})", self.clock, self.clock);
         if !target.fill_null {
             return published;
         }
@@ -141,9 +146,12 @@ impl CrTable {
     }
 
     fn cell_is_null(&self, target: &Target) -> String {
-        let pairs = target.table.key.iter().zip(target.key_sql()).map(|(key, row)| {
-            format!("{row} = {}.{}", self.pks, ident(&key.name))
-        });
+        let pairs = target
+            .table
+            .key
+            .iter()
+            .zip(target.key_sql())
+            .map(|(key, row)| format!("{row} = {}.{}", self.pks, ident(&key.name)));
         format!(
             "NOT EXISTS (SELECT 1 FROM {} WHERE {} AND {} IS NOT NULL)",
             target.table.sql(),

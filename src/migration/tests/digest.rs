@@ -72,10 +72,7 @@ fn the_digest_encoding_is_pinned() {
     let digest = good(FULL).digest;
     assert_eq!(digest, want);
     let hex = blake3::Hash::from_bytes(digest).to_hex();
-    assert_eq!(
-        hex.as_str(),
-        "c3933794d165616b465a81766bed00a8f289fdae992336a37bf6f9fb0614c4f9"
-    );
+    assert_eq!(hex.as_str(), "c3933794d165616b465a81766bed00a8f289fdae992336a37bf6f9fb0614c4f9");
 }
 
 fn push(bytes: &mut Vec<u8>, before: &[u8], text: &str) {

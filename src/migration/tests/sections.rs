@@ -28,10 +28,7 @@ fn a_delivery_must_be_able_to_do_what_the_other_keys_ask() {
     ]);
     let virtual_column =
         with("delivery", "delivery = 'virtual'").replace("writable = true", "writable = false");
-    assert_eq!(
-        only_column(&good(&virtual_column)).delivery,
-        Delivery::Virtual
-    );
+    assert_eq!(only_column(&good(&virtual_column)).delivery, Delivery::Virtual);
     assert_eq!(
         refusal(&virtual_column.replace("value = ", "# value = ")),
         "m.toml:17: delivery = \"virtual\" has no \"value\" to compute; \
@@ -39,9 +36,7 @@ fn a_delivery_must_be_able_to_do_what_the_other_keys_ask() {
     );
     let auto = virtual_column.replace("'virtual'", "'auto'");
     assert_eq!(only_column(&good(&auto)).delivery, Delivery::Auto);
-    let elide = virtual_column
-        .replace("'virtual'", "'elide'")
-        .replace("where = ", "# where = ");
+    let elide = virtual_column.replace("'virtual'", "'elide'").replace("where = ", "# where = ");
     assert!(refusal(&elide).ends_with(enforce));
 }
 
@@ -83,9 +78,7 @@ fn a_budget_is_a_limit() {
 
 #[test]
 fn a_column_is_filled_once_and_changes_are_few() {
-    let same = SECOND
-        .replace("zone", "OWNER")
-        .replace("machines", "Machines");
+    let same = SECOND.replace("zone", "OWNER").replace("machines", "Machines");
     assert_eq!(
         refusal(&format!("{FULL}{same}")),
         "m.toml:25: column \"OWNER\" of table \"Machines\" is already filled by the [[change]] \
@@ -93,9 +86,7 @@ fn a_column_is_filled_once_and_changes_are_few() {
     );
     let changes = |count: usize| -> String {
         let sections = (0..count).map(|n| SECOND.replace("zone", &format!("c{n}")));
-        std::iter::once("id = 'a'\n".to_owned())
-            .chain(sections)
-            .collect()
+        std::iter::once("id = 'a'\n".to_owned()).chain(sections).collect()
     };
     assert_eq!(good(&changes(CHANGES_MAX)).changes.len(), CHANGES_MAX);
     assert_eq!(

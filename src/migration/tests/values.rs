@@ -11,25 +11,11 @@ fn an_id_has_few_characters() {
              of a-z, 0-9 and -"
         )
     };
-    for id in [
-        "",
-        "Machines",
-        "a b",
-        "a_b",
-        "a'b",
-        "\u{e9}",
-        &"a".repeat(65),
-    ] {
+    for id in ["", "Machines", "a b", "a_b", "a'b", "\u{e9}", &"a".repeat(65)] {
         assert_eq!(refusal(&with("id", &format!("id = {id:?}"))), message(id));
         assert!(MigrationId::new(id).is_err());
     }
-    assert_eq!(
-        good(&with("id", &format!("id = \"{}\"", "a".repeat(64))))
-            .id
-            .as_str()
-            .len(),
-        64
-    );
+    assert_eq!(good(&with("id", &format!("id = \"{}\"", "a".repeat(64)))).id.as_str().len(), 64);
     let id = MigrationId::new("a-1").unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(format!("{id:>5}"), "  a-1");
     assert_eq!(serde_json::to_string(&id).ok().as_deref(), Some("\"a-1\""));
@@ -41,27 +27,15 @@ fn kinds_and_words_of_other_versions_are_said_to_be_so() {
          use kind = \"column\", or a later version of dotfill";
     let or_set = "kind = 'or_set'\nsource = 'tags'";
     check(&[
-        (
-            "kind",
-            or_set,
-            &format!("m.toml:11: kind = \"or_set\" {later}"),
-        ),
-        (
-            "kind",
-            "kind = 'index'",
-            &format!("m.toml:11: kind = \"index\" {later}"),
-        ),
+        ("kind", or_set, &format!("m.toml:11: kind = \"or_set\" {later}")),
+        ("kind", "kind = 'index'", &format!("m.toml:11: kind = \"index\" {later}")),
         (
             "kind",
             "kind = 'colum'",
             "m.toml:11: \"kind\" cannot be \"colum\"; \
              did you mean \"column\"?",
         ),
-        (
-            "kind",
-            "kind = 'view'",
-            "m.toml:11: \"kind\" cannot be \"view\"; write one of column",
-        ),
+        ("kind", "kind = 'view'", "m.toml:11: \"kind\" cannot be \"view\"; write one of column"),
         (
             "delivery",
             "delivery = 'ship'",
@@ -94,26 +68,11 @@ fn names_kept_by_others_are_refused() {
     let own = "name one of your own";
     let cases = [
         ("", "is empty; write a name".to_owned()),
-        (
-            "a\\u0000b",
-            "holds a NUL character, where SQLite ends a name; remove it".to_owned(),
-        ),
-        (
-            "SQLite_stat1",
-            format!("begins with sqlite_, kept by SQLite for itself; {own}"),
-        ),
-        (
-            "_dotfill_x",
-            format!("begins with _dotfill, kept for dotfill's own tables; {own}"),
-        ),
-        (
-            "crsql_x",
-            format!("begins with crsql_, kept for cr-sqlite's own tables; {own}"),
-        ),
-        (
-            "__Corro_x",
-            format!("begins with __corro, kept for Corrosion's own tables; {own}"),
-        ),
+        ("a\\u0000b", "holds a NUL character, where SQLite ends a name; remove it".to_owned()),
+        ("SQLite_stat1", format!("begins with sqlite_, kept by SQLite for itself; {own}")),
+        ("_dotfill_x", format!("begins with _dotfill, kept for dotfill's own tables; {own}")),
+        ("crsql_x", format!("begins with crsql_, kept for cr-sqlite's own tables; {own}")),
+        ("__Corro_x", format!("begins with __corro, kept for Corrosion's own tables; {own}")),
         (
             "t__crsql_",
             "holds __crsql_, kept for cr-sqlite's own tables; \
@@ -134,23 +93,9 @@ fn names_kept_by_others_are_refused() {
             assert_eq!(refusal(&with(key, &format!("{key} = \"{name}\""))), want);
         }
     }
-    let long = refusal(&with(
-        "table",
-        &format!("table = '{}'", "\u{e9}".repeat(128)),
-    ));
-    assert!(
-        long.ends_with("..., which is longer than 255 bytes; use a shorter name"),
-        "{long}"
-    );
-    for name in [
-        "select",
-        "a b",
-        "it's \\\"quoted\\\"",
-        "\u{540d}\u{524d}",
-        "__x",
-        "a;--",
-        " ",
-    ] {
+    let long = refusal(&with("table", &format!("table = '{}'", "\u{e9}".repeat(128))));
+    assert!(long.ends_with("..., which is longer than 255 bytes; use a shorter name"), "{long}");
+    for name in ["select", "a b", "it's \\\"quoted\\\"", "\u{540d}\u{524d}", "__x", "a;--", " "] {
         good(&with("table", &format!("table = \"{name}\"")));
     }
     good(&with("table", &format!("table = '{}'", "n".repeat(255))));
@@ -180,10 +125,7 @@ fn a_type_is_words_and_numbers() {
     let cases = [
         ("TEXT NOT NULL", alone("NOT", nulls)),
         ("TEXT null", alone("NULL", nulls)),
-        (
-            "TEXT DEFAULT 'x'",
-            alone("DEFAULT", "give the value with the key value instead"),
-        ),
+        ("TEXT DEFAULT 'x'", alone("DEFAULT", "give the value with the key value instead")),
         ("TEXT GENERATED ALWAYS AS (1)", alone("GENERATED", computed)),
         ("TEXT AS (1)", alone("AS", computed)),
         ("INTEGER PRIMARY KEY", alone("PRIMARY", key)),
@@ -210,10 +152,7 @@ fn a_type_is_words_and_numbers() {
         ("TEXT(1) b", none.clone()),
         ("(1)", none.clone()),
         ("\u{e9}", none),
-        (
-            " ",
-            "is empty; write a type such as TEXT or INTEGER".to_owned(),
-        ),
+        (" ", "is empty; write a type such as TEXT or INTEGER".to_owned()),
     ];
     for (text, problem) in cases {
         let want = format!("m.toml:14: \"type\" is {text:?}, which {problem}");
@@ -227,36 +166,12 @@ fn texts_are_neither_empty_nor_cut_by_nul() {
     let empty = "is empty; write an SQL expression or leave the key out";
     let nul = "holds a NUL character, where SQLite ends a text; remove it";
     check(&[
-        (
-            "value",
-            "value = ''",
-            &format!("m.toml:15: \"value\" {empty}"),
-        ),
-        (
-            "value",
-            "value = \" \\n\"",
-            &format!("m.toml:15: \"value\" {empty}"),
-        ),
-        (
-            "where",
-            "where = ''",
-            &format!("m.toml:16: \"where\" {empty}"),
-        ),
-        (
-            "value",
-            "value = \"1\\u0000\"",
-            &format!("m.toml:15: \"value\" {nul}"),
-        ),
-        (
-            "where",
-            "where = \"1\\u0000\"",
-            &format!("m.toml:16: \"where\" {nul}"),
-        ),
-        (
-            "epoch",
-            "epoch = ''",
-            "m.toml:3: \"epoch\" is empty; write a name or leave the key out",
-        ),
+        ("value", "value = ''", &format!("m.toml:15: \"value\" {empty}")),
+        ("value", "value = \" \\n\"", &format!("m.toml:15: \"value\" {empty}")),
+        ("where", "where = ''", &format!("m.toml:16: \"where\" {empty}")),
+        ("value", "value = \"1\\u0000\"", &format!("m.toml:15: \"value\" {nul}")),
+        ("where", "where = \"1\\u0000\"", &format!("m.toml:16: \"where\" {nul}")),
+        ("epoch", "epoch = ''", "m.toml:3: \"epoch\" is empty; write a name or leave the key out"),
         (
             "minimum",
             "minimum_client = \"4\\n\"",
@@ -265,10 +180,7 @@ fn texts_are_neither_empty_nor_cut_by_nul() {
         ),
     ]);
     let long = refusal(&with("epoch", &format!("epoch = '{}'", "e".repeat(256))));
-    assert_eq!(
-        long,
-        "m.toml:3: \"epoch\" is longer than 255 bytes; use a shorter name"
-    );
+    assert_eq!(long, "m.toml:3: \"epoch\" is longer than 255 bytes; use a shorter name");
 }
 
 #[test]
@@ -285,18 +197,7 @@ fn byte_sizes_are_read_as_people_write_them() {
     ] {
         assert_eq!(parse_bytes(text), Ok(want), "{text}");
     }
-    for text in [
-        "",
-        " ",
-        "MiB",
-        "1.5GiB",
-        "-1",
-        "+1",
-        "1 M iB",
-        "5 bananas",
-        "1e3",
-        "\u{0661}",
-    ] {
+    for text in ["", " ", "MiB", "1.5GiB", "-1", "+1", "1 M iB", "5 bananas", "1e3", "\u{0661}"] {
         let problem = parse_bytes(text).err().unwrap_or_default();
         assert!(problem.ends_with("such as 64MiB"), "{text}: {problem}");
     }

@@ -16,10 +16,7 @@ impl Fixture {
     fn new(text: &str) -> Self {
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
         let path = directory.path().join("limits.toml");
-        let fixture = Self {
-            _directory: directory,
-            path,
-        };
+        let fixture = Self { _directory: directory, path };
         fixture.write(text);
         fixture
     }
@@ -74,13 +71,7 @@ fn every_flag_is_a_key() {
         stage_percent: Some(12.5),
     };
     assert_eq!(fixture.open(Tuning::default()).1, want);
-    assert_eq!(
-        Fixture::new("stage = 10")
-            .open(Tuning::default())
-            .1
-            .stage_percent,
-        Some(10.0)
-    );
+    assert_eq!(Fixture::new("stage = 10").open(Tuning::default()).1.stage_percent, Some(10.0));
 }
 
 #[test]
@@ -89,19 +80,10 @@ fn a_bad_file_names_line_and_remedy() {
                 rows-per-second, bytes-per-second, wal-bytes-max, pause-file, pause-when, \
                 window, stage";
     let cases = [
-        (
-            "\nhold_ms = 1",
-            "FILE:2: unknown key \"hold_ms\"; did you mean hold-ms?".to_owned(),
-        ),
+        ("\nhold_ms = 1", "FILE:2: unknown key \"hold_ms\"; did you mean hold-ms?".to_owned()),
         ("x = 1", format!("FILE:1: unknown key \"x\"; {keys}")),
-        (
-            "stage = 5\n\nhold-ms = 0",
-            "FILE:3: hold-ms is 0; write 1 to 1000".to_owned(),
-        ),
-        (
-            "hold-ms = -1",
-            "FILE:1: hold-ms must be a whole number, 0 or more".to_owned(),
-        ),
+        ("stage = 5\n\nhold-ms = 0", "FILE:3: hold-ms is 0; write 1 to 1000".to_owned()),
+        ("hold-ms = -1", "FILE:1: hold-ms must be a whole number, 0 or more".to_owned()),
         (
             "wal-bytes-max = \"1MiB\"",
             "FILE:1: wal-bytes-max is 1048576; write 4MiB or more".to_owned(),
@@ -118,10 +100,7 @@ fn a_bad_file_names_line_and_remedy() {
             "stage = \"a\"",
             "FILE:1: stage must be a number of percent, such as 10 or 0.5".to_owned(),
         ),
-        (
-            "stage = nan",
-            "FILE:1: stage is NaN; write a number above 0, at most 100".to_owned(),
-        ),
+        ("stage = nan", "FILE:1: stage is NaN; write a number above 0, at most 100".to_owned()),
         (
             "records-per-transaction = 1001",
             "FILE:1: records-per-transaction is 1001; write 1 to 1000".to_owned(),
@@ -134,10 +113,7 @@ fn a_bad_file_names_line_and_remedy() {
         ("a = 1\nhold-ms = ", "FILE:2: not valid TOML: "),
         ("hold-ms = 1\nhold-ms = 2", "FILE:2: not valid TOML: "),
         ("window = \"1\"", "FILE:1: window: \"1\" is no window; "),
-        (
-            "bytes-per-second = \"1 x\"",
-            "FILE:1: bytes-per-second: \"1 x\" is no size",
-        ),
+        ("bytes-per-second = \"1 x\"", "FILE:1: bytes-per-second: \"1 x\" is no size"),
     ];
     for (text, want) in starts {
         let message = refusal(text);
@@ -150,14 +126,8 @@ fn a_file_that_cannot_be_read_is_refused_at_the_start() {
     let fixture = Fixture::new("");
     fs::remove_file(&fixture.path).unwrap_or_else(|error| panic!("{error}"));
     let message = fixture.refusal(Tuning::default());
-    assert!(
-        message.starts_with("FILE: cannot read the limits file: "),
-        "{message}"
-    );
-    assert!(
-        message.ends_with("; check the path and its permissions"),
-        "{message}"
-    );
+    assert!(message.starts_with("FILE: cannot read the limits file: "), "{message}");
+    assert!(message.ends_with("; check the path and its permissions"), "{message}");
     fs::create_dir(&fixture.path).unwrap_or_else(|error| panic!("{error}"));
     let message = fixture.refusal(Tuning::default());
     assert!(message.contains("it is no regular file"), "{message}");
@@ -167,10 +137,7 @@ fn a_file_that_cannot_be_read_is_refused_at_the_start() {
 
 #[test]
 fn a_change_is_seen_and_a_key_that_goes_falls_back_to_its_flag() {
-    let base = Tuning {
-        hold_ms: 5,
-        ..Tuning::default()
-    };
+    let base = Tuning { hold_ms: 5, ..Tuning::default() };
     let fixture = Fixture::new("hold-ms = 1");
     let (mut limits, tuning) = fixture.open(base.clone());
     assert_eq!(tuning.hold_ms, 1);
@@ -201,10 +168,7 @@ fn a_file_that_breaks_or_vanishes_pauses_until_it_is_whole_again() {
     assert_eq!(limits.refresh(), Ok(None));
     fs::remove_file(&fixture.path).unwrap_or_else(|error| panic!("{error}"));
     let gone = reason(&mut limits);
-    assert!(
-        gone.starts_with("limits FILE: cannot read the limits file: "),
-        "{gone}"
-    );
+    assert!(gone.starts_with("limits FILE: cannot read the limits file: "), "{gone}");
     assert_eq!(reason(&mut limits), gone);
     fixture.write("hold-ms = 3");
     let changed = limits.refresh().ok().flatten();
@@ -229,15 +193,9 @@ fn a_file_that_becomes_readable_again_is_read() {
 
 #[test]
 fn flags_that_lift_the_bound_of_records_lift_that_of_the_file() {
-    let base = Tuning {
-        records_per_transaction: 10_000,
-        ..Tuning::default()
-    };
+    let base = Tuning { records_per_transaction: 10_000, ..Tuning::default() };
     let fixture = Fixture::new("records-per-transaction = 5000");
     assert_eq!(fixture.open(base.clone()).1.records_per_transaction, 5_000);
     fixture.write("records-per-transaction = 10001");
-    assert_eq!(
-        fixture.refusal(base),
-        "FILE:1: records-per-transaction is 10001; write 1 to 10000"
-    );
+    assert_eq!(fixture.refusal(base), "FILE:1: records-per-transaction is 10001; write 1 to 10000");
 }

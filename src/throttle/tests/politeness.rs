@@ -72,11 +72,9 @@ fn a_newcomer_a_foreign_commit_and_a_busy_lock_count_from_the_next_batch() {
         assert!(politeness.batch_rows() > 9_000);
         (politeness, table.clock.now().monotonic)
     };
-    for (neighbour, wrote, busy) in [
-        (true, false, false),
-        (false, true, false),
-        (false, false, true),
-    ] {
+    for (neighbour, wrote, busy) in
+        [(true, false, false), (false, true, false), (false, false, true)]
+    {
         let (mut politeness, now) = alone();
         politeness.observe(now, neighbour, wrote, busy);
         assert_eq!(politeness.company(), Company::Busy);
@@ -91,11 +89,9 @@ fn batches_converge_to_the_hold_of_each_company() {
     for rows_per_second in [50_000, 150_000, 400_000, 1_500_000] {
         let table = Table::new(rows_per_second);
         let mut politeness = Politeness::new(HOLD, 1_000_000);
-        for (neighbour, wrote, target) in [
-            (true, true, 2_000),
-            (false, false, 25_000),
-            (true, true, 2_000),
-        ] {
+        for (neighbour, wrote, target) in
+            [(true, true, 2_000), (false, false, 25_000), (true, true, 2_000)]
+        {
             if !wrote {
                 table.clock.advance(millis(1_000));
             }
@@ -121,9 +117,7 @@ fn it_speeds_up_by_itself_when_the_foreground_goes_quiet() {
         holds.push((now.saturating_sub(silent_at), hold));
     }
     let longest = |from: u64, to: u64| {
-        let within = holds
-            .iter()
-            .filter(|(at, _)| (millis(from)..millis(to)).contains(at));
+        let within = holds.iter().filter(|(at, _)| (millis(from)..millis(to)).contains(at));
         within.map(|(_, hold)| *hold).max().unwrap_or_default()
     };
     assert!(longest(0, 900) <= HOLD, "{:?}", longest(0, 900));

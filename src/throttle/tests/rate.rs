@@ -33,10 +33,7 @@ fn the_rate_is_exact_over_seconds() {
         let written = run(&mut Rate::rows(per_second), batch, millis, 20);
         let want = per_second * 20;
         let slack = batch + per_second / 20 + per_second * millis / 1_000 + 1;
-        assert!(
-            written.abs_diff(want) <= slack,
-            "{written} rows, not {want}"
-        );
+        assert!(written.abs_diff(want) <= slack, "{written} rows, not {want}");
     }
 }
 
@@ -94,10 +91,7 @@ fn a_debt_is_paid_at_the_new_rate() {
 #[test]
 fn bytes_are_shown_as_people_write_them() {
     let mut rate = Rate::bytes(10 << 20);
-    let bytes = |bytes| Work {
-        bytes,
-        ..Work::default()
-    };
+    let bytes = |bytes| Work { bytes, ..Work::default() };
     rate.check(after(0), &bytes(0));
     let pause = paused(rate.check(after(1_000), &bytes(25 << 19)));
     assert_eq!(pause.to_string(), "bytes-per-second 12.5 MiB >= 10.0 MiB");
@@ -114,14 +108,8 @@ fn extremes_neither_overflow_nor_hang() {
     rate.check(after(0), &rows(0));
     let pause = paused(rate.check(after(0), &rows(u64::MAX)));
     assert_eq!(pause.wait, Duration::from_nanos(u64::MAX));
-    let end = Moment {
-        monotonic: Duration::MAX,
-        unix_seconds: i64::MAX,
-    };
-    assert_eq!(
-        Rate::rows(u64::MAX).check(end, &rows(u64::MAX)),
-        Verdict::Go
-    );
+    let end = Moment { monotonic: Duration::MAX, unix_seconds: i64::MAX };
+    assert_eq!(Rate::rows(u64::MAX).check(end, &rows(u64::MAX)), Verdict::Go);
     let mut rate = Rate::rows(u64::MAX);
     rate.check(after(0), &rows(0));
     assert_eq!(rate.check(end, &rows(u64::MAX)), Verdict::Go);

@@ -21,10 +21,7 @@ fn a_pause_file_pauses_until_it_is_gone() {
     assert_eq!(signal.check(after(0), &rows(0)), Verdict::Go);
     write(&path);
     let pause = paused(signal.check(after(1), &rows(0)));
-    assert_eq!(
-        pause.to_string(),
-        format!("pause-file {} exists", path.display())
-    );
+    assert_eq!(pause.to_string(), format!("pause-file {} exists", path.display()));
     fs::remove_file(&path).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(signal.check(after(2), &rows(0)), Verdict::Go);
 }
@@ -46,10 +43,7 @@ fn a_pause_file_that_cannot_be_looked_for_pauses() {
 }
 
 fn pause_when(sql: &str) -> Throttles {
-    Throttles::new(&Tuning {
-        pause_when: Some(sql.to_owned()),
-        ..Tuning::default()
-    })
+    Throttles::new(&Tuning { pause_when: Some(sql.to_owned()), ..Tuning::default() })
 }
 
 fn reading(value: &str, truth: bool) -> Reading {
@@ -89,10 +83,7 @@ fn a_query_is_asked_at_most_four_times_a_second() {
 
 #[test]
 fn a_retuned_query_is_asked_at_once_and_an_unchanged_one_is_not() {
-    let tuning = |sql: &str| Tuning {
-        pause_when: Some(sql.to_owned()),
-        ..Tuning::default()
-    };
+    let tuning = |sql: &str| Tuning { pause_when: Some(sql.to_owned()), ..Tuning::default() };
     let mut throttles = Throttles::new(&tuning("SELECT 1"));
     let mut asked = Vec::new();
     for (millis, sql) in [(0, "SELECT 1"), (1, "SELECT 1"), (2, "SELECT 2")] {
@@ -105,10 +96,7 @@ fn a_retuned_query_is_asked_at_once_and_an_unchanged_one_is_not() {
     }
     assert_eq!(asked, ["SELECT 1", "SELECT 2"]);
     throttles.retune(&Tuning::default());
-    assert_eq!(
-        throttles.check(after(9_999), &rows(0), &mut unasked),
-        Verdict::Go
-    );
+    assert_eq!(throttles.check(after(9_999), &rows(0), &mut unasked), Verdict::Go);
 }
 
 #[test]
@@ -141,27 +129,13 @@ fn the_window_wins_over_a_pause_and_a_pause_over_a_rate() {
 #[test]
 fn a_rate_limits_the_next_batch_to_what_passes_without_jerks() {
     let limited = |rows_per_second, bytes_per_second| {
-        Throttles::new(&Tuning {
-            rows_per_second,
-            bytes_per_second,
-            ..Tuning::default()
-        })
+        Throttles::new(&Tuning { rows_per_second, bytes_per_second, ..Tuning::default() })
     };
-    let work = Work {
-        rows: 10,
-        bytes: 1_000,
-        ..Work::default()
-    };
+    let work = Work { rows: 10, bytes: 1_000, ..Work::default() };
     assert_eq!(limited(None, None).batch_rows_max(&work), u64::MAX);
     assert_eq!(limited(Some(10_000), None).batch_rows_max(&work), 500);
-    assert_eq!(
-        limited(Some(10_000), Some(40_000)).batch_rows_max(&work),
-        20
-    );
-    assert_eq!(
-        limited(Some(1), Some(1)).batch_rows_max(&Work::default()),
-        1
-    );
+    assert_eq!(limited(Some(10_000), Some(40_000)).batch_rows_max(&work), 20);
+    assert_eq!(limited(Some(1), Some(1)).batch_rows_max(&Work::default()), 1);
 }
 
 fn refusal(change: impl FnOnce(&mut Tuning)) -> String {
@@ -176,10 +150,7 @@ fn refusal(change: impl FnOnce(&mut Tuning)) -> String {
 #[test]
 fn every_flag_has_bounds() {
     assert!(Tuning::default().validate().is_ok());
-    assert_eq!(
-        refusal(|t| t.hold_ms = 0),
-        "--hold-ms is 0; write 1 to 1000"
-    );
+    assert_eq!(refusal(|t| t.hold_ms = 0), "--hold-ms is 0; write 1 to 1000");
     assert_eq!(
         refusal(|t| t.records_per_transaction = 1_001),
         "--records-per-transaction is 1001; write 1 to 1000"
@@ -206,10 +177,7 @@ fn every_flag_has_bounds() {
 
 #[test]
 fn the_caller_may_lift_the_bound_of_records() {
-    let tuning = Tuning {
-        records_per_transaction: 10_000,
-        ..Tuning::default()
-    };
+    let tuning = Tuning { records_per_transaction: 10_000, ..Tuning::default() };
     assert!(tuning.validate().is_err());
     assert!(tuning.validate_lifted(10_000).is_ok());
 }

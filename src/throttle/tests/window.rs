@@ -11,21 +11,14 @@ fn window(text: &str) -> Window {
 
 fn check(window: &str, time: &str) -> Verdict {
     let time: Timestamp = time.parse().unwrap_or_else(|error| panic!("{error}"));
-    let now = Moment {
-        monotonic: Duration::ZERO,
-        unix_seconds: time.as_second(),
-    };
+    let now = Moment { monotonic: Duration::ZERO, unix_seconds: time.as_second() };
     self::window(window).check(now, &Work::default())
 }
 
 /// Asserts that the window is open at exactly those of the times (UTC) marked `true`.
 fn open(window: &str, times: &[(&str, bool)]) {
     for (time, want) in times {
-        assert_eq!(
-            check(window, time) == Verdict::Go,
-            *want,
-            "{window} at {time}"
-        );
+        assert_eq!(check(window, time) == Verdict::Go, *want, "{window} at {time}");
     }
 }
 
@@ -58,10 +51,7 @@ fn a_window_may_cross_midnight() {
         ("2026-11-22T05:00:00Z", false),
     ];
     open("22:00-05:00[UTC]", &times);
-    let times = [
-        ("2026-11-21T23:59:59Z", true),
-        ("2026-11-22T00:00:00Z", false),
-    ];
+    let times = [("2026-11-21T23:59:59Z", true), ("2026-11-22T00:00:00Z", false)];
     open("22:00-24:00[UTC]", &times);
     open("22:00-00:00[UTC]", &times);
 }
@@ -144,10 +134,7 @@ fn every_second_of_a_year_is_inside_or_knows_the_next_opening() {
     let mut now = 1_767_225_600;
     let mut window = window("02:30-03:15[America/New_York]");
     for _ in 0..365 * 96 {
-        let moment = Moment {
-            monotonic: Duration::ZERO,
-            unix_seconds: now,
-        };
+        let moment = Moment { monotonic: Duration::ZERO, unix_seconds: now };
         match window.check(moment, &Work::default()) {
             Verdict::Go => {}
             Verdict::Stop(reason) => assert!(reason.contains("next opens at "), "{reason}"),
@@ -159,16 +146,9 @@ fn every_second_of_a_year_is_inside_or_knows_the_next_opening() {
 
 #[test]
 fn a_time_that_cannot_be_told_pauses() {
-    let now = Moment {
-        monotonic: Duration::ZERO,
-        unix_seconds: i64::MAX,
-    };
+    let now = Moment { monotonic: Duration::ZERO, unix_seconds: i64::MAX };
     let pause = paused(window("01:00-05:00[UTC]").check(now, &Work::default()));
-    assert!(
-        pause
-            .to_string()
-            .starts_with("window cannot tell the time of day: ")
-    );
+    assert!(pause.to_string().starts_with("window cannot tell the time of day: "));
 }
 
 #[test]
@@ -214,8 +194,5 @@ fn what_is_no_window_is_refused() {
         "there is no time zone \"Mars/Base\"; write a name of the IANA database, such as \
          Europe/Berlin or UTC"
     );
-    assert_eq!(
-        window(" 1:00 - 5:00 [utc] ").to_string(),
-        "1:00 - 5:00 [utc]"
-    );
+    assert_eq!(window(" 1:00 - 5:00 [utc] ").to_string(), "1:00 - 5:00 [utc]");
 }

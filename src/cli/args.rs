@@ -1,0 +1,210 @@
+//! The arguments as they are written: subcommands and their flags. Nothing is looked up here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::tuning::TuningArgs;
+
+/// Backfills tables of CRDT-replicated `SQLite` databases without melting the cluster.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dotfill",
+    version,
+    max_term_width = 100,
+    about = "Backfills tables of CRDT-replicated SQLite databases without melting the cluster",
+    after_help = "Exit codes: 0 done and proven; 1 failure; 2 usage or refused; 3 diverged; \
+                  4 interrupted or stopped, resumable; 5 in progress elsewhere; 7 budget passed, \
+                  resumable.",
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How to talk.
+    #[command(flatten)]
+    pub voice: VoiceArgs,
+}
+
+/// How results, progress and the log are shown.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct VoiceArgs {
+    /// Print one JSON value on standard output, errors included
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress, and errors only in the log
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// More in the log; twice for everything (RUST_LOG overrides)
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+}
+
+/// The commands of this version.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say what a migration will cost, against the naive way; writes nothing
+    Plan(PlanArgs),
+    /// Backfill one replica; resumes where it stopped
+    Run(RunArgs),
+    /// Show phase, progress, owner, throttle reason and noted rows of the migrations
+    Status(StatusArgs),
+    /// Ask the runner, wherever it is, to stop after its batch
+    Stop(OneArgs),
+    /// Wait until a migration is proven
+    Wait(WaitArgs),
+    /// Prove the rows of this replica again, from the data; writes nothing
+    Verify(VerifyArgs),
+    /// Print the digests of the migration's tables as JSON
+    Digest(DigestArgs),
+    /// Drain, prove, drop our triggers, and record that the migration is done here
+    Close(JobArgs),
+    /// Set our cells back to NULL; users' cells and the column stay
+    Rollback(JobArgs),
+    /// Say what is wrong or owed here, and the next command; writes nothing
+    Doctor(DoctorArgs),
+    /// Remove every trace of a closed or rolled back migration, column apart
+    Forget(OneArgs),
+    /// A whole migration on a database that it makes, with the bill at the end
+    Demo(DemoArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+}
+
+/// The database file.
+#[derive(Args, Clone, Debug)]
+pub struct DbArgs {
+    /// The database file of this replica
+    #[arg(long, value_name = "FILE")]
+    pub db: PathBuf,
+}
+
+/// One migration in one database.
+#[derive(Args, Clone, Debug)]
+pub struct OneArgs {
+    /// The migration file, or the id of a migration that the database knows
+    #[arg(value_name = "MIGRATION")]
+    pub migration: String,
+    /// The database.
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+/// Arguments of `plan`.
+#[derive(Args, Clone, Debug)]
+pub struct PlanArgs {
+    /// The migration and the database.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// Replicas of the fleet that the bill is for
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub replicas: u64,
+    /// Count every row instead of giving bounds; reads the whole table
+    #[arg(long)]
+    pub exact: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// The migration and the database.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// When it is proven, go on deriving the rows that others change, until told to stop
+    #[arg(long, conflicts_with = "close")]
+    pub follow: bool,
+    /// Close the migration when it is proven
+    #[arg(long)]
+    pub close: bool,
+    /// How fast, and when to wait.
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+}
+
+/// Arguments of `close` and `rollback`.
+#[derive(Args, Clone, Debug)]
+pub struct JobArgs {
+    /// The migration and the database.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// How fast, and when to wait.
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+}
+
+/// Arguments of `status`.
+#[derive(Args, Clone, Debug)]
+pub struct StatusArgs {
+    /// Only this migration: its file, or its id
+    #[arg(value_name = "MIGRATION")]
+    pub migration: Option<String>,
+    /// The database.
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+/// Arguments of `wait`.
+#[derive(Args, Clone, Debug)]
+pub struct WaitArgs {
+    /// The migration and the database.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// Give up after this long, such as 90s, 10m or 2h; without it, never
+    #[arg(long, value_name = "TIME", value_parser = super::time::parse)]
+    pub timeout: Option<std::time::Duration>,
+}
+
+/// Arguments of `verify`.
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArgs {
+    /// The migration and the database.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// Threads that read; 0 is one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// Another replica to compare with; not in this version
+    #[arg(long, value_name = "FILE|DIGEST", hide = true)]
+    pub against: Option<String>,
+}
+
+/// Arguments of `digest`.
+#[derive(Args, Clone, Debug)]
+pub struct DigestArgs {
+    /// The migration and the database.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// Threads that read; 0 is one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// The database.
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+/// Arguments of `demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Rows of the table that it makes
+    #[arg(
+        long, value_name = "N", default_value_t = 1_000_000,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub rows: u64,
+    /// Keep the databases in this folder instead of a temporary one
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+}
+
+/// Arguments of `completions`.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}

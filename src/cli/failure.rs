@@ -1,0 +1,120 @@
+//! A command that did not do what it was asked: the exit code, the message, and what machines get.
+
+use serde_json::{Map, Value, json};
+
+use super::exit;
+use crate::db::DbError;
+use crate::engine::RunError;
+use crate::migration::MigrationError;
+use crate::plan::PlanError;
+use crate::throttle::TuningError;
+use crate::write::WriteError;
+
+/// Why a command failed, and the code that it exits with.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: u8,
+    /// What we did, to what, and the remedy.
+    pub message: String,
+    /// Further keys of the JSON object.
+    pub details: Map<String, Value>,
+}
+
+impl Failure {
+    /// A failure with exit code `code`.
+    #[must_use]
+    pub fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), details: Map::new() }
+    }
+
+    /// A command that does not fit: exit code 2, nothing was written.
+    #[must_use]
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(exit::REFUSED, message)
+    }
+
+    /// Adds a key to the JSON object.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// The JSON object: at least `outcome`, `error` and `exit_code`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut object = self.details.clone();
+        object.entry("outcome").or_insert_with(|| json!("failed"));
+        object.insert("error".to_owned(), json!(self.message));
+        object.insert("exit_code".to_owned(), json!(self.code));
+        Value::Object(object)
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        Self::new(db_code(&error), error.to_string())
+    }
+}
+
+impl From<MigrationError> for Failure {
+    fn from(error: MigrationError) -> Self {
+        Self::refused(error.to_string())
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        Self::new(plan_code(&error), error.to_string())
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let failure = Self::new(run_code(&error), message(&error));
+        match error {
+            RunError::Held { migration, owner, percent } => {
+                failure.with("migration", migration).with("owner", owner).with("percent", percent)
+            }
+            RunError::Refused { migration, .. } => failure.with("migration", migration),
+            _ => failure,
+        }
+    }
+}
+
+fn message(error: &RunError) -> String {
+    match error {
+        RunError::Tuning(TuningError::Flag { flag: "records-per-transaction", .. }) => {
+            format!(
+                "{error} (--lift-limits allows more, for measurements where no peer applies it)"
+            )
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn db_code(error: &DbError) -> u8 {
+    match error {
+        DbError::Unusable { .. } => exit::REFUSED,
+        _ => exit::FAILED,
+    }
+}
+
+fn plan_code(error: &PlanError) -> u8 {
+    match error {
+        PlanError::Db(error) => db_code(error),
+        _ => exit::REFUSED,
+    }
+}
+
+fn run_code(error: &RunError) -> u8 {
+    match error {
+        RunError::Plan(error) => plan_code(error),
+        RunError::Db(error) | RunError::Write(WriteError::Db(error)) => db_code(error),
+        RunError::Tuning(_) | RunError::Refused { .. } => exit::REFUSED,
+        RunError::Held { .. } | RunError::Write(WriteError::Replaced) => exit::ELSEWHERE,
+        RunError::NotProven { .. } => exit::DIVERGED,
+        RunError::Write(_) | RunError::Proof(_) | RunError::Panicked { .. } => exit::FAILED,
+    }
+}

@@ -1,0 +1,141 @@
+//! The command line: one file per subcommand. The only place that prints, draws or exits; it holds
+//! no logic of migrations.
+
+pub mod args;
+mod close;
+mod completions;
+pub mod demo;
+mod digest;
+pub mod doctor;
+pub mod exit;
+mod failure;
+mod forget;
+mod log;
+mod output;
+mod planning;
+mod progress;
+mod ramp;
+mod rollback;
+mod run;
+mod signals;
+mod status;
+mod stop;
+mod time;
+mod tuning;
+pub mod units;
+mod verify;
+mod wait;
+mod which;
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Parser;
+use indicatif::MultiProgress;
+use serde_json::json;
+
+use args::{Cli, Command, VoiceArgs};
+pub use failure::Failure;
+
+/// What every command may use.
+pub struct Context {
+    /// How to talk.
+    pub voice: VoiceArgs,
+    /// Where bars are drawn.
+    pub bars: MultiProgress,
+    /// Set by the first signal.
+    pub cancel: Arc<AtomicBool>,
+}
+
+/// Reads the arguments; an error is the exit code, with everything said.
+///
+/// # Errors
+/// The exit code, where there is nothing to run: help, version, or a wrong usage.
+pub fn parse() -> Result<Cli, u8> {
+    Cli::try_parse().map_err(|error| {
+        let refused = error.use_stderr();
+        if refused && std::env::args().any(|argument| argument == "--json") {
+            let text = error.to_string();
+            let failure = Failure::refused(text.trim_start_matches("error: ").trim_end());
+            // Nothing is left to say where this fails.
+            let _ = output::print_json(&failure.to_json());
+        }
+        let _ = error.print();
+        if refused { exit::REFUSED } else { exit::DONE }
+    })
+}
+
+/// Runs a command and returns its exit code.
+#[must_use]
+pub fn run(cli: &Cli) -> u8 {
+    let bars = MultiProgress::new();
+    log::start(cli.voice, &bars);
+    let result = signals::cancel_flag().and_then(|cancel| {
+        let context = Context { voice: cli.voice, bars, cancel };
+        dispatch(&cli.command, &context)
+    });
+    match result {
+        Ok(code) => code,
+        Err(failure) => report(&failure, cli),
+    }
+}
+
+fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
+    let json = context.voice.json;
+    match command {
+        Command::Plan(args) => planning::run(args, json),
+        Command::Run(args) => run::run(args, context),
+        Command::Status(args) => status::run(args, json),
+        Command::Stop(args) => stop::run(args, context),
+        Command::Wait(args) => wait::run(args, context),
+        Command::Verify(args) => verify::run(args, json),
+        Command::Digest(args) => digest::run(args),
+        Command::Close(args) => close::run(args, context),
+        Command::Rollback(args) => rollback::run(args, context),
+        Command::Doctor(args) => doctor::run(&args.db.db, json),
+        Command::Forget(args) => forget::run(args, json),
+        Command::Demo(args) => {
+            demo::run(&demo::DemoOptions { rows: args.rows, folder: args.folder.clone(), json })
+        }
+        Command::Completions(args) => completions::run(args),
+    }
+}
+
+/// Says why a command failed: the message to people, the object to machines.
+fn report(failure: &Failure, cli: &Cli) -> u8 {
+    let mut failure = failure.clone();
+    if let Some(argument) = migration(&cli.command) {
+        failure
+            .details
+            .entry("migration")
+            .or_insert_with(|| json!(which::id(argument).unwrap_or_else(|_| argument.to_owned())));
+    }
+    if cli.voice.json {
+        // The message follows on standard error in any case.
+        let _ = output::print_json(&failure.to_json());
+    }
+    let _ = writeln!(std::io::stderr(), "error: {}", failure.message);
+    failure.code
+}
+
+/// The MIGRATION argument of a command.
+fn migration(command: &Command) -> Option<&str> {
+    match command {
+        Command::Plan(args) => Some(&args.one.migration),
+        Command::Run(args) => Some(&args.one.migration),
+        Command::Status(args) => args.migration.as_deref(),
+        Command::Stop(args) | Command::Forget(args) => Some(&args.migration),
+        Command::Wait(args) => Some(&args.one.migration),
+        Command::Verify(args) => Some(&args.one.migration),
+        Command::Digest(args) => Some(&args.one.migration),
+        Command::Close(args) | Command::Rollback(args) => Some(&args.one.migration),
+        Command::Doctor(_) | Command::Demo(_) | Command::Completions(_) => None,
+    }
+}
+
+/// A command to type next, with the database it is for.
+fn next(command: &str, migration: &str, db: &Path) -> String {
+    format!("`dotfill {command} {migration} --db {}`", db.display())
+}

@@ -1,0 +1,123 @@
+//! `run`: the backfill itself, and what it did.
+
+use serde_json::json;
+
+use super::args::{OneArgs, RunArgs};
+use super::progress::Show;
+use super::{Context, Failure, exit, next, output, ramp, units, which};
+use crate::engine::{self, Outcome, RunReport};
+use crate::migration::Migration;
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`]; what was committed stays, and the same command continues from there.
+pub fn run(args: &RunArgs, context: &Context) -> Result<u8, Failure> {
+    let migration = which::migration(&args.one)?;
+    let mut options = args.tuning.resolve(&context.cancel);
+    options.follow = args.follow;
+    options.close = args.close;
+    if let Some(reason) = ramp::outside(args.tuning.nodes_percent, &args.one.db.db)? {
+        return skip(&migration, &reason, context);
+    }
+    let show = Show::new(context.voice, &context.bars);
+    let result = engine::run(&args.one.db.db, &migration, &options, &show);
+    show.finish();
+    let report = result?;
+    if context.voice.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&render(&report, &args.one))?;
+    }
+    Ok(exit::of(report.outcome))
+}
+
+/// Says that a replica is not in the ramp yet.
+fn skip(migration: &Migration, reason: &str, context: &Context) -> Result<u8, Failure> {
+    let id = migration.id.as_str();
+    if context.voice.json {
+        output::print_json(&json!({"migration": id, "outcome": "skipped", "reason": reason}))?;
+    } else {
+        output::print(&format!("{id}: nothing done, {reason}\n"))?;
+    }
+    Ok(exit::DONE)
+}
+
+/// The report for people.
+fn render(report: &RunReport, one: &OneArgs) -> String {
+    let count = units::count;
+    let mut rows =
+        format!("{} of {} written", count(report.rows_written), count(report.rows_total));
+    for (n, what) in [
+        (report.rows_unchanged, "right already"),
+        (report.rows_user_written, "users', left alone"),
+        (report.rows_skipped, "skipped, their expression fails"),
+        (report.dirty_rows, "noted, to be derived again"),
+    ] {
+        if n > 0 {
+            rows.push_str(&format!("; {} {what}", count(n)));
+        }
+    }
+    let mut lines = vec![("rows", rows)];
+    lines.push((
+        "records",
+        format!(
+            "{} change records, {} of fields",
+            count(report.change_records_written),
+            units::bytes(report.wire_bytes)
+        ),
+    ));
+    lines.push(("WAL", format!("{} at most", units::bytes(report.wal_bytes_max))));
+    lines.push(("time", time(report)));
+    if let Some(digest) = &report.digest {
+        lines.push(("digest", digest.chars().take(16).collect()));
+    }
+    lines.push(("next", what_next(report, one)));
+    let reason = report.reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));
+    format!(
+        "{}: {}{reason}\n{}",
+        report.migration,
+        outcome(report.outcome, &report.phase),
+        output::aligned(&lines)
+    )
+}
+
+fn outcome(outcome: Outcome, phase: &str) -> String {
+    match outcome {
+        Outcome::Complete => format!("done and proven, {phase}"),
+        Outcome::Interrupted => "stopped early, resumable".to_owned(),
+        Outcome::Budget => "budget passed, resumable".to_owned(),
+        Outcome::Failed => "failed".to_owned(),
+    }
+}
+
+fn time(report: &RunReport) -> String {
+    let mut text = format!(
+        "{}, {}",
+        units::seconds(report.seconds),
+        units::rate(report.rows_per_second, "rows")
+    );
+    if report.throttled_seconds >= 0.05 {
+        text.push_str(&format!(", {} of it paused", units::seconds(report.throttled_seconds)));
+    }
+    text
+}
+
+fn what_next(report: &RunReport, one: &OneArgs) -> String {
+    let (migration, db) = (&one.migration, &one.db.db);
+    match (report.outcome, report.phase.as_str()) {
+        (Outcome::Complete, "closed") => {
+            format!("closed: {} removes our tables", next("forget", migration, db))
+        }
+        (Outcome::Complete, _) => format!(
+            "open, changed rows are noted: {} when no old client writes any more",
+            next("close", migration, db)
+        ),
+        (Outcome::Budget, _) => format!(
+            "raise the budget in the migration file, then {} continues",
+            next("run", migration, db)
+        ),
+        (_, "open") => format!("open, changed rows are noted: {}", next("close", migration, db)),
+        (_, _) => format!("{} continues", next("run", migration, db)),
+    }
+}

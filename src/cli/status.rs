@@ -1,0 +1,124 @@
+//! `status`: the migrations of a database, from outside.
+
+use std::time::{Duration, Instant};
+
+use super::args::StatusArgs;
+use super::{Failure, exit, output, units, which};
+use crate::status::{MigrationStatus, StatusReader};
+
+/// Time between the two looks that a rate is told from.
+const SAMPLE: Duration = Duration::from_millis(200);
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`]: exit code 2 for a migration that the database does not know.
+pub fn run(args: &StatusArgs, json: bool) -> Result<u8, Failure> {
+    let id = args.migration.as_deref().map(which::id).transpose()?;
+    let reader = StatusReader::open(&args.db.db)?;
+    let look = || match &id {
+        Some(id) => match reader.one(id)? {
+            Some(one) => Ok(vec![one]),
+            None => Err(which::unknown(id, &args.db.db)),
+        },
+        None => Ok(reader.all()?),
+    };
+    let first = look()?;
+    if json {
+        output::print_json(&first)?;
+        return Ok(code(&first));
+    }
+    if first.is_empty() {
+        let db = args.db.db.display();
+        output::print(&format!(
+            "{db} has no migrations: `dotfill run FILE --db {db}` begins one\n"
+        ))?;
+        return Ok(exit::DONE);
+    }
+    let began = Instant::now();
+    let (now, rates) = if first.iter().any(|one| one.running) {
+        std::thread::sleep(SAMPLE);
+        let now = look()?;
+        let rates = now.iter().map(|one| rate(one, &first, began.elapsed())).collect();
+        (now, rates)
+    } else {
+        let rates = vec![None; first.len()];
+        (first, rates)
+    };
+    output::print(&table(&now, &rates))?;
+    Ok(code(&now))
+}
+
+/// 5 where one is running, 4 where one is resumable, 0 where all are done.
+fn code(all: &[MigrationStatus]) -> u8 {
+    if all.iter().any(|one| one.running) {
+        exit::ELSEWHERE
+    } else if all.iter().any(MigrationStatus::is_resumable) {
+        exit::RESUMABLE
+    } else {
+        exit::DONE
+    }
+}
+
+/// Rows per second between two looks.
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn rate(now: &MigrationStatus, before: &[MigrationStatus], time: Duration) -> Option<f64> {
+    let then = before.iter().find(|then| then.id == now.id && then.running)?;
+    let rows = now.rows_passed.saturating_sub(then.rows_passed);
+    (now.running && rows > 0).then(|| rows as f64 / time.as_secs_f64())
+}
+
+const HEAD: [&str; 6] = ["migration", "phase", "done", "rows", "noted", "runner"];
+
+fn table(all: &[MigrationStatus], rates: &[Option<f64>]) -> String {
+    let mut lines = vec![HEAD.map(str::to_owned)];
+    for (one, rate) in all.iter().zip(rates) {
+        lines.push([
+            one.id.clone(),
+            one.phase.to_string(),
+            format!("{:.1} %", one.percent),
+            format!("{} of {}", units::count(one.rows_passed), units::count(one.rows_total)),
+            units::count(one.dirty_rows),
+            runner(one, *rate),
+        ]);
+    }
+    let widths: Vec<usize> = (0..HEAD.len())
+        .map(|column| lines.iter().map(|line| line[column].len()).max().unwrap_or(0))
+        .collect();
+    lines.iter().map(|line| row(line, &widths)).collect()
+}
+
+/// Names to the left, numbers to the right.
+fn row(cells: &[String; 6], widths: &[usize]) -> String {
+    let padded = cells.iter().zip(widths).enumerate().map(|(column, (cell, &width))| {
+        if (2..5).contains(&column) { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+    });
+    let text = padded.collect::<Vec<_>>().join("  ");
+    format!("{}\n", text.trim_end())
+}
+
+fn runner(one: &MigrationStatus, rate: Option<f64>) -> String {
+    let Some(owner) = &one.owner else {
+        return match one.failure() {
+            Some(reason) if one.is_resumable() && one.percent < 100.0 => {
+                format!("nobody; failed: {reason}")
+            }
+            _ => "nobody".to_owned(),
+        };
+    };
+    let mut text = owner.clone();
+    if let Some(rate) = rate {
+        text.push_str(&format!(", {}", units::rate(rate, "rows")));
+        let left = rest(one, rate);
+        text.push_str(&format!(", {} left", units::seconds(left)));
+    }
+    if let Some(reason) = &one.throttle_reason {
+        text.push_str(&format!(", paused: {reason}"));
+    }
+    text
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
+fn rest(one: &MigrationStatus, rate: f64) -> f64 {
+    one.rows_total.saturating_sub(one.rows_passed) as f64 / rate
+}

@@ -1,0 +1,213 @@
+//! `verify`: the proof of a whole migration, made again without a lease and without a write.
+
+use std::path::Path;
+use std::time::Instant;
+
+use parking_lot::RwLock;
+use serde::Serialize;
+
+use super::RunError;
+use super::proof::{Findings, prove_all, reader};
+use crate::layout::{Delivery, Layout, Target};
+use crate::migration::Migration;
+use crate::plan::resolve;
+use crate::state::{self, ChangeRow, MigrationRow, Phase};
+use crate::verify::RangeDigest;
+use crate::write::dirty_rows;
+
+/// What a proof says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Every cell that is ours holds the derived value.
+    Equal,
+    /// Some cell that is ours holds something else.
+    Diverged,
+    /// Cells differ, and whether they are ours is no longer known.
+    Inconclusive,
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Equal => "equal",
+            Self::Diverged => "diverged",
+            Self::Inconclusive => "inconclusive",
+        })
+    }
+}
+
+/// What a proof found, as in `verify --json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerifyReport {
+    /// The migration.
+    pub migration: String,
+    /// What the proof says.
+    pub verdict: Verdict,
+    /// Why nothing is proven, where nothing is.
+    pub reason: Option<String>,
+    /// Rows that were looked at.
+    pub rows_compared: u64,
+    /// Rows whose cell is ours, is not noted, and differs from the derived value.
+    pub rows_different: u64,
+    /// Rows whose expression fails and is skipped.
+    pub rows_skipped: u64,
+    /// Keys that others changed and that wait to be derived again: nothing is said of them.
+    pub rows_pending: u64,
+    /// `TABLE: KEY` of some of the rows that differ.
+    pub examples: Vec<String>,
+    /// The digest of all tables' rows.
+    pub digest: String,
+    /// The `SQLite` that evaluated the expressions.
+    pub sqlite_version: String,
+    /// Seconds in all.
+    pub seconds: f64,
+    /// The changes, one by one.
+    pub changes: Vec<ChangeVerdict>,
+}
+
+/// What a proof found for one change.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChangeVerdict {
+    /// The table.
+    pub table: String,
+    /// The column.
+    pub column: String,
+    /// Rows that were looked at.
+    pub rows_compared: u64,
+    /// Rows that differ.
+    pub rows_different: u64,
+    /// The sum over keys and source columns, as hexadecimal digits.
+    pub sources: String,
+    /// The sum over keys and cells, as hexadecimal digits.
+    pub values: String,
+    /// The digest of the table's rows.
+    pub digest: String,
+    /// The keys of some of the rows that differ.
+    pub examples: Vec<String>,
+}
+
+/// Proves a migration again, with `threads` readers (0: one per core). Writes nothing and needs no
+/// lease; a run may go on meanwhile.
+///
+/// # Errors
+/// [`RunError::Refused`] where the migration is not proven yet; else when rows cannot be read.
+pub fn verify(db: &Path, migration: &Migration, threads: usize) -> Result<VerifyReport, RunError> {
+    let began = Instant::now();
+    let mut conn = reader(db)?;
+    let closed = check_phase(&conn, db, migration)?;
+    let known = ChangeRow::of(&conn, migration.id.as_str())?;
+    let mut report = empty(migration);
+    let mut digest = RangeDigest::default();
+    for (index, change) in known.into_iter().enumerate() {
+        let mut target = resolve(&mut conn, migration, index)?.target;
+        target.n = change.n;
+        target.delivery = Delivery::from_name(&change.delivery).unwrap_or(target.delivery);
+        target.overwrite = !change.column_added && matches!(target.layout, Layout::CrSqlite(_));
+        let notes = target.delivery.writes_cells() && !closed;
+        if notes {
+            report.rows_pending += dirty_rows(&conn, change.n)?;
+        }
+        if closed && target.delivery.writes_cells() {
+            // The notes are gone: the clock rows tell whose a cell is, where there are any.
+            target.delivery = Delivery::Elide;
+        }
+        let mut findings = prove_all(db, &target, super::job::threads(threads), &RwLock::new(()))?;
+        if closed && matches!(target.layout, Layout::Plain) {
+            findings.proof.unproven = findings.proof.differing;
+        }
+        digest += findings.proof.digest;
+        report.add(&target, &findings);
+    }
+    report.digest = digest.to_hex();
+    report.judge(closed);
+    report.seconds = began.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+fn empty(migration: &Migration) -> VerifyReport {
+    VerifyReport {
+        migration: migration.id.to_string(),
+        verdict: Verdict::Inconclusive,
+        reason: None,
+        rows_compared: 0,
+        rows_different: 0,
+        rows_skipped: 0,
+        rows_pending: 0,
+        examples: Vec::new(),
+        digest: String::new(),
+        sqlite_version: rusqlite::version().to_owned(),
+        seconds: 0.0,
+        changes: Vec::new(),
+    }
+}
+
+/// True where the migration is closed; refuses one that has no proof.
+fn check_phase(
+    conn: &rusqlite::Connection,
+    db: &Path,
+    migration: &Migration,
+) -> Result<bool, RunError> {
+    let id = migration.id.as_str();
+    let row = if state::exists(conn)? { MigrationRow::read(conn, id)? } else { None };
+    let Some(row) = row else {
+        return Err(RunError::refused(
+            id,
+            format!("{} has never run it", db.display()),
+            "`dotfill run` it first",
+        ));
+    };
+    if row.digest != migration.digest {
+        return Err(RunError::refused(
+            id,
+            "this database has run another file under that id",
+            "verify with the file that was run",
+        ));
+    }
+    match row.phase {
+        Phase::Open => Ok(false),
+        Phase::Closed => Ok(true),
+        phase => Err(RunError::refused(
+            id,
+            format!("it is {phase}, and there is no proof to make again"),
+            "`dotfill run` fills and proves it first",
+        )),
+    }
+}
+
+impl VerifyReport {
+    fn add(&mut self, target: &Target, findings: &Findings) {
+        let proof = &findings.proof;
+        let table = &target.table.name;
+        let examples: Vec<String> = proof.examples.iter().map(ToString::to_string).collect();
+        self.rows_compared += proof.digest.rows;
+        self.rows_different += proof.unproven;
+        self.rows_skipped += proof.skipped;
+        self.examples.extend(examples.iter().map(|key| format!("{table}: {key}")));
+        self.changes.push(ChangeVerdict {
+            table: table.clone(),
+            column: target.column.clone(),
+            rows_compared: proof.digest.rows,
+            rows_different: proof.unproven,
+            sources: format!("{:032x}", proof.digest.sources),
+            values: format!("{:032x}", proof.digest.values),
+            digest: proof.digest.to_hex(),
+            examples,
+        });
+    }
+
+    fn judge(&mut self, closed: bool) {
+        self.verdict = match (self.rows_different, closed) {
+            (0, _) => Verdict::Equal,
+            (_, false) => Verdict::Diverged,
+            (_, true) => {
+                self.reason = Some(
+                    "the migration is closed: rows are no longer followed, so a source may have \
+                     changed since, and whose a cell is may not be known"
+                        .to_owned(),
+                );
+                Verdict::Inconclusive
+            }
+        };
+    }
+}

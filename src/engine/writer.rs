@@ -1,0 +1,260 @@
+//! The single writer's loop: takes what the splitter or the readers send, in order, writes it at
+//! the job's pace, hands it to the provers, and drains what others note meanwhile.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
+
+use crossbeam::channel::{Receiver, Sender};
+
+use super::job::Job;
+use super::pipeline::{Input, Mode, Pipeline, QUEUE, Shared};
+use super::proof::Task;
+use super::{RunError, Stop, drain};
+use crate::layout::Delivery;
+use crate::split::{Range, Splitter};
+use crate::state::ChangeRow;
+use crate::verify::RangeDigest;
+use crate::write::{BatchCount, Committed, Filler, any_dirty};
+
+/// Rows that are proven together.
+const PROOF_ROWS: u64 = 8000;
+
+/// The writer's input, in the order of the ranges.
+pub(super) enum Inputs {
+    Ranges(Receiver<(u64, Range)>),
+    Derived { derived: Receiver<(u64, Input)>, next: u64, early: BTreeMap<u64, Input> },
+}
+
+impl Inputs {
+    fn next(&mut self) -> Option<Input> {
+        match self {
+            Self::Ranges(ranges) => ranges.recv().ok().map(|(_, range)| Input::Range(range)),
+            Self::Derived { derived, next, early } => loop {
+                if let Some(input) = early.remove(next) {
+                    *next += 1;
+                    return Some(input);
+                }
+                let (number, input) = derived.recv().ok()?;
+                early.insert(number, input);
+            },
+        }
+    }
+}
+
+/// The single writer's loop.
+pub(super) struct Writer<'w> {
+    pipeline: &'w Pipeline<'w>,
+    shared: &'w Shared<'w>,
+    inputs: Inputs,
+    proofs: Option<Sender<Task>>,
+    unproven: Option<Range>,
+    change: &'w mut ChangeRow,
+    /// Drains, with the number of the batch after which they were made.
+    drains: VecDeque<(u64, u64)>,
+    batches: u64,
+}
+
+impl<'w> Writer<'w> {
+    pub(super) fn new(
+        pipeline: &'w Pipeline<'w>,
+        shared: &'w Shared<'w>,
+        inputs: Inputs,
+        proofs: Sender<Task>,
+        change: &'w mut ChangeRow,
+    ) -> Self {
+        let proofs = pipeline.prove.then_some(proofs);
+        let drains = VecDeque::new();
+        Self { pipeline, shared, inputs, proofs, unproven: None, change, drains, batches: 0 }
+    }
+
+    /// Writes until the input ends. Dropping the writer ends the other stages.
+    pub(super) fn run(mut self, job: &mut Job<'_>) -> Result<Option<Stop>, RunError> {
+        let mut filler = Filler::new(self.pipeline.target, self.change.clone());
+        let result = self.write_all(job, &mut filler);
+        *self.change = filler.change;
+        if let Ok(None) = result {
+            self.prove(None, None);
+            job.pace.wal.copy_now();
+        }
+        result
+    }
+
+    fn write_all(
+        &mut self,
+        job: &mut Job<'_>,
+        filler: &mut Filler<'_>,
+    ) -> Result<Option<Stop>, RunError> {
+        let mut waiting: Option<Input> = None;
+        loop {
+            let rows = match job.pace.before_batch(&mut job.session)? {
+                Ok(rows) => rows,
+                Err(stop) => return Ok(Some(stop)),
+            };
+            let Some(input) = self.gather(job, &mut waiting, rows) else {
+                return Ok(None);
+            };
+            self.write(job, filler, input, rows)?;
+            self.drain(job, filler)?;
+            self.limits(job, filler);
+        }
+    }
+
+    /// The next batch: ranges are joined until they have about `rows` rows.
+    fn gather(&mut self, job: &Job<'_>, waiting: &mut Option<Input>, rows: u64) -> Option<Input> {
+        let most = match self.pipeline.target.delivery {
+            Delivery::Native => rows.min(job.pace.tuning().records_per_transaction.max(1)),
+            Delivery::Virtual | Delivery::Elide | Delivery::Derive => rows,
+        };
+        let mut joined = match waiting.take().or_else(|| self.inputs.next())? {
+            Input::Range(range) => range,
+            derived @ Input::Derived(_) => return Some(derived),
+        };
+        while joined.rows < most {
+            match self.inputs.next() {
+                Some(Input::Range(next)) if joined.rows + next.rows <= most => joined.join(next),
+                other => {
+                    *waiting = other;
+                    break;
+                }
+            }
+        }
+        Some(Input::Range(joined))
+    }
+
+    fn write(
+        &mut self,
+        job: &mut Job<'_>,
+        filler: &mut Filler<'_>,
+        input: Input,
+        rows: u64,
+    ) -> Result<(), RunError> {
+        match input {
+            Input::Derived(batch) => {
+                let done = filler.apply(&mut job.session, &batch)?;
+                self.passed(job, done, batch.range, Some(batch.digest));
+            }
+            Input::Range(range) if range.rows > rows.saturating_mul(2) => {
+                self.write_in_parts(job, filler, &range, rows)?;
+            }
+            Input::Range(range) => {
+                let done = filler.fill(&mut job.session, &range)?;
+                self.passed(job, done, range, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that are so large that even one range would hold the lock for too long.
+    fn write_in_parts(
+        &mut self,
+        job: &mut Job<'_>,
+        filler: &mut Filler<'_>,
+        range: &Range,
+        rows: u64,
+    ) -> Result<(), RunError> {
+        let mut after = range.after.clone();
+        let mut left = range.rows;
+        while left > 0 {
+            let table = &self.pipeline.target.table;
+            let part = Splitter::new(job.session.conn(), table, rows.min(left), after.clone())
+                .next_range()?;
+            let Some(mut part) = part else { break };
+            if part.rows >= left {
+                part.through = range.through.clone();
+            }
+            left = left.saturating_sub(part.rows.max(1));
+            after = Some(part.through.clone());
+            let done = filler.fill(&mut job.session, &part)?;
+            self.passed(job, done, part, None);
+        }
+        Ok(())
+    }
+
+    fn passed(
+        &mut self,
+        job: &mut Job<'_>,
+        done: Committed<BatchCount>,
+        range: Range,
+        digest: Option<RangeDigest>,
+    ) {
+        let rows = range.rows;
+        let bytes = done.value.written * self.pipeline.row_bytes();
+        job.pace.after_batch(done, rows, bytes);
+        job.pace.total(self.shared.rows_total.load(Ordering::Relaxed));
+        job.pace.passed(rows);
+        self.batches += 1;
+        self.prove(Some(range), digest);
+    }
+
+    /// Hands committed ranges to the provers: derived ones as they are, others joined; with
+    /// neither, what is left.
+    fn prove(&mut self, range: Option<Range>, digest: Option<RangeDigest>) {
+        let Some(proofs) = &self.proofs else { return };
+        let ready = match (range, digest, &mut self.unproven) {
+            (Some(range), None, Some(before)) if before.rows < PROOF_ROWS => {
+                before.join(range);
+                None
+            }
+            (Some(range), None, before) => before.replace(range),
+            (None, _, before) => before.take(),
+            (Some(range), Some(digest), before) => {
+                if let Some(before) = before.take() {
+                    // A prover that is gone has failed: its error is found when it is joined.
+                    let _ = proofs.send((before, None));
+                }
+                let _ = proofs.send((range, Some(digest)));
+                None
+            }
+        };
+        if let Some(ready) = ready {
+            let _ = proofs.send((ready, None));
+        }
+    }
+
+    /// Takes some of the keys that others have noted meanwhile.
+    fn drain(&mut self, job: &mut Job<'_>, filler: &mut Filler<'_>) -> Result<(), RunError> {
+        if !any_dirty(job.session.conn(), self.pipeline.target.n)? {
+            return Ok(());
+        }
+        if let Ok(drained) = drain::drain_known(job, self.pipeline.target, &mut filler.change)? {
+            let epoch = self.shared.epoch.load(Ordering::Relaxed) + 1;
+            if self.pipeline.mode == Mode::Readers {
+                filler.note_drained(drained.keys, epoch);
+                self.drains.push_back((epoch, self.batches));
+            }
+            self.shared.epoch.store(epoch, Ordering::Release);
+        }
+        // No batch that was read before a drain can still be on its way after all queues have
+        // been emptied once.
+        let queued = (QUEUE * 8) as u64;
+        while let Some((epoch, _)) =
+            self.drains.pop_front_if(|(_, batch)| *batch + queued < self.batches)
+        {
+            filler.forget_drained(epoch);
+        }
+        Ok(())
+    }
+
+    /// Ends the job where a budget or the stage that was asked for is passed.
+    fn limits(&self, job: &mut Job<'_>, filler: &Filler<'_>) {
+        let counters = &filler.change.counters;
+        let total = self.shared.rows_total.load(Ordering::Relaxed);
+        if let Some(percent) = job.pace.tuning().stage_percent {
+            #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+            let done = 100.0 * counters.rows_passed as f64 / total.max(1) as f64;
+            if total > 0 && done >= percent {
+                job.pace.stop(Stop::Stage(format!("--stage {percent} % of the rows are done")));
+            }
+        }
+        if let Some(why) = super::run::over_budget(job, counters) {
+            job.pace.stop(Stop::Budget(why));
+        }
+    }
+}
+
+impl Pipeline<'_> {
+    /// What writing one cell weighs, for --bytes-per-second: the record is rewritten.
+    fn row_bytes(&self) -> u64 {
+        64 + 16 * self.target.table.columns.len() as u64
+    }
+}

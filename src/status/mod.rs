@@ -1,0 +1,176 @@
+//! The state of the migrations of a database, as `status` and `wait` show it. Only reads, in one
+//! snapshot, whatever else goes on; takes no lease.
+
+mod open;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::db::{DbError, Doing};
+use crate::engine;
+use crate::lease::Holder;
+use crate::state::{self, ChangeRow, MigrationRow, Phase};
+use crate::write::dirty_rows;
+
+/// The newest events that are shown.
+const EVENTS: u32 = 10;
+
+/// One migration, as in `status --json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct MigrationStatus {
+    /// Its id.
+    pub id: String,
+    /// The mode of a set migration; always absent in this version.
+    pub mode: Option<String>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// How far its rows are, from 0 to 100; 100 only when it is proven.
+    pub percent: f64,
+    /// Cells that were written, over all runs.
+    pub rows_written: u64,
+    /// Rows of the tables.
+    pub rows_total: u64,
+    /// Rows that the fill has passed.
+    pub rows_passed: u64,
+    /// Keys that others changed and that wait to be derived again.
+    pub dirty_rows: u64,
+    /// True while a process runs it.
+    pub running: bool,
+    /// `host:pid` of that process.
+    pub owner: Option<String>,
+    /// Why that process pauses.
+    pub throttle_reason: Option<String>,
+    /// The newest events, oldest first.
+    pub events: Vec<Event>,
+    /// The last proof.
+    pub proof: Option<Value>,
+}
+
+/// A transition.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// The wall clock's time, for people.
+    pub at: String,
+    /// What happened.
+    pub kind: String,
+    /// More about it.
+    pub detail: String,
+}
+
+impl MigrationStatus {
+    /// True where the rows were proven, and nothing is owed but `close`.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Closed)
+    }
+
+    /// True where work was begun, is not done, and nobody does it.
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        let begun = matches!(self.phase, Phase::Filling | Phase::RollingBack | Phase::Failed);
+        begun && !self.running
+    }
+
+    /// What the last failure said.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        let failed = self.events.iter().rev().find(|event| event.kind == "failed");
+        failed.map(|event| event.detail.as_str())
+    }
+}
+
+/// Reads the state of one database, as often as wanted.
+#[derive(Debug)]
+pub struct StatusReader {
+    conn: Connection,
+}
+
+impl StatusReader {
+    /// Opens the database for reading.
+    ///
+    /// # Errors
+    /// When the file is no database or cannot be read.
+    pub fn open(path: &Path) -> Result<Self, DbError> {
+        Ok(Self { conn: open::open(path)? })
+    }
+
+    /// All migrations, by id; none where dotfill was never here.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn all(&self) -> Result<Vec<MigrationStatus>, DbError> {
+        self.in_snapshot(|conn| {
+            let rows = if state::exists(conn)? { MigrationRow::all(conn)? } else { Vec::new() };
+            rows.into_iter().map(|row| status(conn, row)).collect()
+        })
+    }
+
+    /// One migration; `None` where the database does not know it.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn one(&self, id: &str) -> Result<Option<MigrationStatus>, DbError> {
+        self.in_snapshot(|conn| {
+            let row = if state::exists(conn)? { MigrationRow::read(conn, id)? } else { None };
+            row.map(|row| status(conn, row)).transpose()
+        })
+    }
+
+    fn in_snapshot<T>(
+        &self,
+        body: impl FnOnce(&Connection) -> Result<T, DbError>,
+    ) -> Result<T, DbError> {
+        let snapshot = self.conn.unchecked_transaction().doing("begin a snapshot")?;
+        let result = body(&snapshot);
+        snapshot.commit().doing("end a snapshot")?;
+        result
+    }
+}
+
+fn status(conn: &Connection, row: MigrationRow) -> Result<MigrationStatus, DbError> {
+    let changes = ChangeRow::of(conn, &row.id)?;
+    let mut dirty = 0;
+    for change in &changes {
+        dirty += if has_notes(conn, change.n)? { dirty_rows(conn, change.n)? } else { 0 };
+    }
+    let holder = Holder::read(conn, &row.id)?.filter(|holder| !holder.is_dead());
+    let owner = holder.as_ref().and_then(Holder::owner);
+    let events = state::events(conn, &row.id, EVENTS)?;
+    let sum = |count: fn(&ChangeRow) -> u64| changes.iter().map(count).sum();
+    Ok(MigrationStatus {
+        mode: None,
+        phase: row.phase,
+        percent: percent(row.phase, &changes),
+        rows_written: sum(|change| change.counters.rows_written),
+        rows_total: sum(|change| change.rows_total),
+        rows_passed: sum(|change| change.counters.rows_passed),
+        dirty_rows: dirty,
+        running: owner.is_some(),
+        throttle_reason: owner.as_ref().and(holder.and_then(|holder| holder.throttle)),
+        owner,
+        events: events.into_iter().map(|(at, kind, detail)| Event { at, kind, detail }).collect(),
+        proof: row.proof.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+        id: row.id,
+    })
+}
+
+/// A hundred only where the rows are proven.
+fn percent(phase: Phase, changes: &[ChangeRow]) -> f64 {
+    match phase {
+        Phase::Open | Phase::Closed => 100.0,
+        Phase::RolledBack => 0.0,
+        Phase::Filling | Phase::Failed | Phase::RollingBack => engine::percent(changes).min(99.9),
+    }
+}
+
+/// True while writes by others are noted for change `n`.
+fn has_notes(conn: &Connection, n: i64) -> Result<bool, DbError> {
+    conn.prepare_cached("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")
+        .and_then(|mut s| s.exists([format!("_dotfill_dirty_{n}")]))
+        .doing("look for the noted keys")
+}
