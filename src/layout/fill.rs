@@ -63,12 +63,34 @@ impl<'a> FillSql<'a> {
             (Delivery::Virtual | Delivery::Derive | Delivery::Native, _) => String::new(),
         };
         if filter.user {
-            sql.push_str(&absent(&self.target.user_table()));
+            sql.push_str(&self.not_users());
         }
         if filter.dirty {
             sql.push_str(&absent(&self.target.dirty_table()));
         }
         sql
+    }
+
+    /// Rows whose cell no user owns. Rows may share a key that holds a NULL: which of them a user
+    /// wrote is told by what they hold.
+    fn not_users(&self) -> String {
+        let target = self.target;
+        let side = target.user_table();
+        let match_key = KeyMatch::of_row(target, &side);
+        let shared: Vec<String> = target
+            .table
+            .key
+            .iter()
+            .zip(target.key_sql())
+            .filter(|(key, _)| target.table.may_be_null(&key.name))
+            .map(|(_, sql)| format!("{sql} IS NULL"))
+            .collect();
+        let absent = format!("NOT EXISTS (SELECT 1 FROM {side} WHERE {match_key})");
+        if shared.is_empty() || !target.fill_null || matches!(target.layout, Layout::CrSqlite(_)) {
+            return format!(" AND {absent}");
+        }
+        let cell = format!("{}.{} IS NULL", target.table.sql(), target.column_sql());
+        format!(" AND ({absent} OR {cell} AND ({}))", shared.join(" OR "))
     }
 
     /// Fills a range: parameters are its bounds.
