@@ -130,9 +130,7 @@ fn fit(
         return Ok(Fit::Unknown);
     }
     match resolve(&mut patient.conn, migration, index) {
-        Ok(resolved) => {
-            Ok(Fit::Target(Box::new(Target { n: change.n, ..resolved.target })))
-        }
+        Ok(resolved) => Ok(Fit::Target(Box::new(Target { n: change.n, ..resolved.target }))),
         Err(PlanError::Db(error)) if error.is_busy() => Err(error),
         Err(refused) => Ok(Fit::No(Finding::wrong(
             format!("migration {}", change.migration),

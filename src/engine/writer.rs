@@ -218,7 +218,7 @@ impl<'w> Writer<'w> {
         if !any_dirty(job.session.conn(), self.pipeline.target.n)? {
             return Ok(());
         }
-        if let Ok(drained) = drain::drain_batch(job, self.pipeline.target, &mut filler.change)? {
+        if let Ok(drained) = drain::drain_known(job, self.pipeline.target, &mut filler.change)? {
             let epoch = self.shared.epoch.load(Ordering::Relaxed) + 1;
             if self.pipeline.mode == Mode::Readers {
                 filler.note_drained(drained.keys, epoch);
