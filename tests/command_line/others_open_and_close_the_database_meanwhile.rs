@@ -1,6 +1,8 @@
 //! Programs that open the database, write and close it while a run goes on: a POSIX lock of ours
 //! that got lost would let them delete the WAL that the run is writing.
 
+use std::os::unix::fs::MetadataExt;
+
 use crate::tool::{Folder, eventually};
 
 #[test]
@@ -8,11 +10,15 @@ fn nothing_of_theirs_is_lost() {
     let folder = Folder::with_rows(20_000);
     let running = folder.start("run", &["--rows-per-second", "10000", "--json"]);
     eventually("the run has begun", || folder.status()["percent"].as_f64() > Some(0.0));
+    let wal = || std::fs::metadata(folder.path("t.db-wal")).map(|meta| meta.ino()).ok();
+    let before = wal();
+    assert!(before.is_some());
     for id in 1..=10 {
         let conn = folder.conn();
         conn.execute("UPDATE t SET a = 'theirs' WHERE id = ?1", [id]).unwrap();
         conn.execute("INSERT INTO t (id, a) VALUES (?1, 'theirs')", [1_000_000 + id]).unwrap();
         drop(conn);
+        assert_eq!(wal(), before, "closing a connection took the WAL away");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     running.end().expect(0);
