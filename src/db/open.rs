@@ -1,11 +1,13 @@
 //! Opening a database file: what is checked before `SQLite` touches it, and the pragmas that each
 //! of our connections has.
 
-use std::fs::File;
-use std::io::Read;
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -67,19 +69,23 @@ fn check_file(path: &Path, access: Access) -> Result<(), DbError> {
     if !meta.is_file() {
         return Err(unusable("not a file", "give the path of the database file with --db"));
     }
-    let mut head = Vec::with_capacity(100);
-    File::open(path)
-        .and_then(|file| file.take(100).read_to_end(&mut head))
-        .map_err(|source| DbError::Io { path: path.to_owned(), doing: "read it", source })?;
+    let io = |doing| move |source| DbError::Io { path: path.to_owned(), doing, source };
+    let file = held_open(path, &meta).map_err(io("read it"))?;
+    let head = read_head(file).map_err(io("read it"))?;
     if head.len() < 100 || !head.starts_with(b"SQLite format 3\0") {
         return Err(unusable(
             "not an SQLite database (or an encrypted one)",
             "dotfill works on unencrypted SQLite files only",
         ));
     }
-    check_length(&head, meta.len()).map_err(|problem| {
-        unusable(&problem, "restore the file from a backup or from another replica")
-    })?;
+    // While a WAL holds pages, a checkpoint may be under way or was cut short: the header can be
+    // ahead of the file, and the WAL has what is missing. The order of the two looks matters.
+    if !has_wal(path) {
+        let file_bytes = file.metadata().map_err(io("look at it"))?.len();
+        check_length(&head, file_bytes).map_err(|problem| {
+            unusable(&problem, "restore the file from a backup or from another replica")
+        })?;
+    }
     if access == Access::Write && !writable(path) {
         return Err(unusable(
             "the file or its folder is not writable",
@@ -87,6 +93,41 @@ fn check_file(path: &Path, access: Access) -> Result<(), DbError> {
         ));
     }
     Ok(())
+}
+
+/// The file at `path`, through a descriptor that is never closed.
+///
+/// POSIX drops every lock that a process holds on a file when the process closes any descriptor of
+/// it. If this one were closed, the connections that we have already would lose their locks on the
+/// database, and the next program to close it would take itself for the last one and delete the
+/// WAL that we are writing. There is one descriptor per database file and process.
+fn held_open(path: &Path, meta: &Metadata) -> std::io::Result<&'static File> {
+    static HELD: Mutex<BTreeMap<(u64, u64), &'static File>> = Mutex::new(BTreeMap::new());
+    let mut held = HELD.lock();
+    if let Some(file) = held.get(&(meta.dev(), meta.ino())) {
+        return Ok(file);
+    }
+    let file: &'static File = Box::leak(Box::new(File::open(path)?));
+    let now = file.metadata()?;
+    held.insert((now.dev(), now.ino()), file);
+    Ok(file)
+}
+
+/// The first hundred bytes; none of a shorter file.
+fn read_head(file: &File) -> std::io::Result<Vec<u8>> {
+    let mut head = vec![0; 100];
+    match file.read_exact_at(&mut head, 0) {
+        Ok(()) => Ok(head),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// True where a WAL that is not empty lies beside the file.
+fn has_wal(path: &Path) -> bool {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    std::fs::metadata(Path::new(&name)).is_ok_and(|meta| meta.len() > 0)
 }
 
 /// The header's own page count must fit the file; `SQLite` checks that only when it gets there.
