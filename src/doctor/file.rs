@@ -15,10 +15,7 @@ const LOOKS: u32 = 10;
 /// The time between two of these looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-pub(super) fn examine(
-    patient: &Patient<'_>,
-    locks: &LockWatch,
-) -> Result<Vec<Finding>, DbError> {
+pub(super) fn examine(patient: &Patient<'_>, locks: &LockWatch) -> Result<Vec<Finding>, DbError> {
     let mut findings = vec![journal(patient)?, wal(patient, locks)?];
     findings.extend(writer(locks, &|| std::thread::sleep(LOOK_AGAIN)));
     Ok(findings)
