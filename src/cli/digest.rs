@@ -21,8 +21,6 @@ pub fn run(args: &DigestArgs) -> Result<u8, Failure> {
                 "table": change.table,
                 "column": change.column,
                 "rows": change.rows_compared,
-                "sources": change.sources,
-                "values": change.values,
                 "digest": change.digest,
             })
         })

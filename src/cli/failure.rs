@@ -25,11 +25,7 @@ impl Failure {
     /// A failure with exit code `code`.
     #[must_use]
     pub fn new(code: u8, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            details: Map::new(),
-        }
+        Self { code, message: message.into(), details: Map::new() }
     }
 
     /// A command that does not fit: exit code 2, nothing was written.
@@ -78,14 +74,9 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let failure = Self::new(run_code(&error), message(&error));
         match error {
-            RunError::Held {
-                migration,
-                owner,
-                percent,
-            } => failure
-                .with("migration", migration)
-                .with("owner", owner)
-                .with("percent", percent),
+            RunError::Held { migration, owner, percent } => {
+                failure.with("migration", migration).with("owner", owner).with("percent", percent)
+            }
             RunError::Refused { migration, .. } => failure.with("migration", migration),
             _ => failure,
         }
@@ -94,10 +85,7 @@ impl From<RunError> for Failure {
 
 fn message(error: &RunError) -> String {
     match error {
-        RunError::Tuning(TuningError::Flag {
-            flag: "records-per-transaction",
-            ..
-        }) => {
+        RunError::Tuning(TuningError::Flag { flag: "records-per-transaction", .. }) => {
             format!(
                 "{error} (--lift-limits allows more, for measurements where no peer applies it)"
             )

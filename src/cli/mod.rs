@@ -73,11 +73,7 @@ pub fn run(cli: &Cli) -> u8 {
     let bars = MultiProgress::new();
     log::start(cli.voice, &bars);
     let result = signals::cancel_flag().and_then(|cancel| {
-        let context = Context {
-            voice: cli.voice,
-            bars,
-            cancel,
-        };
+        let context = Context { voice: cli.voice, bars, cancel };
         dispatch(&cli.command, &context)
     });
     match result {
@@ -100,11 +96,9 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
         Command::Rollback(args) => rollback::run(args, context),
         Command::Doctor(args) => doctor::run(&args.db.db, json),
         Command::Forget(args) => forget::run(args, json),
-        Command::Demo(args) => demo::run(&demo::DemoOptions {
-            rows: args.rows,
-            folder: args.folder.clone(),
-            json,
-        }),
+        Command::Demo(args) => {
+            demo::run(&demo::DemoOptions { rows: args.rows, folder: args.folder.clone(), json })
+        }
         Command::Completions(args) => completions::run(args),
     }
 }

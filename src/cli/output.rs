@@ -14,10 +14,9 @@ use super::exit;
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
-            exit::FAILED,
-            format!("cannot write to standard output: {error}"),
-        )),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(exit::FAILED, format!("cannot write to standard output: {error}")))
+        }
         _ => Ok(()),
     }
 }
@@ -36,8 +35,5 @@ pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 #[must_use]
 pub fn aligned(lines: &[(&str, String)]) -> String {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    lines
-        .iter()
-        .map(|(name, text)| format!("  {name:width$}  {text}\n"))
-        .collect()
+    lines.iter().map(|(name, text)| format!("  {name:width$}  {text}\n")).collect()
 }

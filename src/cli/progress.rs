@@ -62,10 +62,7 @@ impl Monitor for Show {
             }
             Form::Lines(last) => {
                 let mut last = last.lock();
-                if last
-                    .as_ref()
-                    .is_none_or(|(at, then)| is_due(*at, then, progress))
-                {
+                if last.as_ref().is_none_or(|(at, then)| is_due(*at, then, progress)) {
                     *last = Some((Instant::now(), progress.clone()));
                     // Who cannot read the progress can still want the result.
                     let _ = writeln!(std::io::stderr(), "{}", line(progress));
@@ -81,15 +78,12 @@ impl Monitor for Show {
 
 /// True for a new phase, a new reason to pause or its end, and every five seconds.
 fn is_due(at: Instant, then: &Progress, now: &Progress) -> bool {
+    let counted = then.rows_total == 0 && now.rows_total > 0;
     let changed = then.phase != now.phase || then.paused.is_some() != now.paused.is_some();
-    changed || at.elapsed() >= LINE_EVERY
+    counted || changed || at.elapsed() >= LINE_EVERY
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "0 to 1000"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
 fn steps(progress: &Progress) -> u64 {
     (progress.percent() * 10.0) as u64
 }
@@ -103,10 +97,7 @@ fn line(progress: &Progress) -> String {
         line.push_str(&format!(" {percent} of {} rows", units::count(total)));
     }
     if progress.rows_per_second >= 1.0 {
-        line.push_str(&format!(
-            ", {}",
-            units::rate(progress.rows_per_second, "rows")
-        ));
+        line.push_str(&format!(", {}", units::rate(progress.rows_per_second, "rows")));
     }
     match (&progress.paused, progress.eta()) {
         (Some(reason), _) => line.push_str(&format!(", paused: {reason}")),

@@ -31,11 +31,7 @@ pub fn outside(percent: Option<f64>, path: &Path) -> Result<Option<String>, Fail
 fn name(conn: &Connection, path: &Path) -> Result<Vec<u8>, Failure> {
     if environment(conn)?.crsqlite_version.is_some() {
         let site: Option<Vec<u8>> = conn
-            .query_row(
-                "SELECT site_id FROM crsql_site_id WHERE ordinal = 0",
-                [],
-                |row| row.get(0),
-            )
+            .query_row("SELECT site_id FROM crsql_site_id WHERE ordinal = 0", [], |row| row.get(0))
             .optional()
             .doing("read the site id")?;
         if let Some(site) = site {
@@ -61,9 +57,7 @@ mod tests {
     #[test]
     fn places_are_stable_and_spread() {
         assert_eq!(place(b"a"), place(b"a"));
-        let early = (0..1000_u32)
-            .filter(|n| place(&n.to_le_bytes()) < 30.0)
-            .count();
+        let early = (0..1000_u32).filter(|n| place(&n.to_le_bytes()) < 30.0).count();
         assert!((250..350).contains(&early), "{early}");
     }
 }

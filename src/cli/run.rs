@@ -46,11 +46,8 @@ fn skip(migration: &Migration, reason: &str, context: &Context) -> Result<u8, Fa
 /// The report for people.
 fn render(report: &RunReport, one: &OneArgs) -> String {
     let count = units::count;
-    let mut rows = format!(
-        "{} of {} written",
-        count(report.rows_written),
-        count(report.rows_total)
-    );
+    let mut rows =
+        format!("{} of {} written", count(report.rows_written), count(report.rows_total));
     for (n, what) in [
         (report.rows_unchanged, "right already"),
         (report.rows_user_written, "users', left alone"),
@@ -70,19 +67,13 @@ fn render(report: &RunReport, one: &OneArgs) -> String {
             units::bytes(report.wire_bytes)
         ),
     ));
-    lines.push((
-        "WAL",
-        format!("{} at most", units::bytes(report.wal_bytes_max)),
-    ));
+    lines.push(("WAL", format!("{} at most", units::bytes(report.wal_bytes_max))));
     lines.push(("time", time(report)));
     if let Some(digest) = &report.digest {
         lines.push(("digest", digest.chars().take(16).collect()));
     }
     lines.push(("next", what_next(report, one)));
-    let reason = report
-        .reason
-        .as_ref()
-        .map_or_else(String::new, |r| format!(": {r}"));
+    let reason = report.reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));
     format!(
         "{}: {}{reason}\n{}",
         report.migration,
@@ -107,10 +98,7 @@ fn time(report: &RunReport) -> String {
         units::rate(report.rows_per_second, "rows")
     );
     if report.throttled_seconds >= 0.05 {
-        text.push_str(&format!(
-            ", {} of it paused",
-            units::seconds(report.throttled_seconds)
-        ));
+        text.push_str(&format!(", {} of it paused", units::seconds(report.throttled_seconds)));
     }
     text
 }
@@ -119,10 +107,7 @@ fn what_next(report: &RunReport, one: &OneArgs) -> String {
     let (migration, db) = (&one.migration, &one.db.db);
     match (report.outcome, report.phase.as_str()) {
         (Outcome::Complete, "closed") => {
-            format!(
-                "closed: {} removes our tables",
-                next("forget", migration, db)
-            )
+            format!("closed: {} removes our tables", next("forget", migration, db))
         }
         (Outcome::Complete, _) => format!(
             "open, changed rows are noted: {} when no old client writes any more",
@@ -132,10 +117,7 @@ fn what_next(report: &RunReport, one: &OneArgs) -> String {
             "raise the budget in the migration file, then {} continues",
             next("run", migration, db)
         ),
-        (_, "open") => format!(
-            "open, changed rows are noted: {}",
-            next("close", migration, db)
-        ),
+        (_, "open") => format!("open, changed rows are noted: {}", next("close", migration, db)),
         (_, _) => format!("{} continues", next("run", migration, db)),
     }
 }

@@ -39,10 +39,7 @@ pub fn run(args: &StatusArgs, json: bool) -> Result<u8, Failure> {
     let (now, rates) = if first.iter().any(|one| one.running) {
         std::thread::sleep(SAMPLE);
         let now = look()?;
-        let rates = now
-            .iter()
-            .map(|one| rate(one, &first, began.elapsed()))
-            .collect();
+        let rates = now.iter().map(|one| rate(one, &first, began.elapsed())).collect();
         (now, rates)
     } else {
         let rates = vec![None; first.len()];
@@ -66,9 +63,7 @@ fn code(all: &[MigrationStatus]) -> u8 {
 /// Rows per second between two looks.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 fn rate(now: &MigrationStatus, before: &[MigrationStatus], time: Duration) -> Option<f64> {
-    let then = before
-        .iter()
-        .find(|then| then.id == now.id && then.running)?;
+    let then = before.iter().find(|then| then.id == now.id && then.running)?;
     let rows = now.rows_passed.saturating_sub(then.rows_passed);
     (now.running && rows > 0).then(|| rows as f64 / time.as_secs_f64())
 }
@@ -82,40 +77,22 @@ fn table(all: &[MigrationStatus], rates: &[Option<f64>]) -> String {
             one.id.clone(),
             one.phase.to_string(),
             format!("{:.1} %", one.percent),
-            format!(
-                "{} of {}",
-                units::count(one.rows_passed),
-                units::count(one.rows_total)
-            ),
+            format!("{} of {}", units::count(one.rows_passed), units::count(one.rows_total)),
             units::count(one.dirty_rows),
             runner(one, *rate),
         ]);
     }
     let widths: Vec<usize> = (0..HEAD.len())
-        .map(|column| {
-            lines
-                .iter()
-                .map(|line| line[column].len())
-                .max()
-                .unwrap_or(0)
-        })
+        .map(|column| lines.iter().map(|line| line[column].len()).max().unwrap_or(0))
         .collect();
     lines.iter().map(|line| row(line, &widths)).collect()
 }
 
 /// Names to the left, numbers to the right.
 fn row(cells: &[String; 6], widths: &[usize]) -> String {
-    let padded = cells
-        .iter()
-        .zip(widths)
-        .enumerate()
-        .map(|(column, (cell, &width))| {
-            if (2..5).contains(&column) {
-                format!("{cell:>width$}")
-            } else {
-                format!("{cell:width$}")
-            }
-        });
+    let padded = cells.iter().zip(widths).enumerate().map(|(column, (cell, &width))| {
+        if (2..5).contains(&column) { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+    });
     let text = padded.collect::<Vec<_>>().join("  ");
     format!("{}\n", text.trim_end())
 }

@@ -24,9 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub fn run(args: &OneArgs, context: &Context) -> Result<u8, Failure> {
     let id = which::id(&args.migration)?;
     let reader = StatusReader::open(&args.db.db)?;
-    let seen = reader
-        .one(&id)?
-        .ok_or_else(|| which::unknown(&id, &args.db.db))?;
+    let seen = reader.one(&id)?.ok_or_else(|| which::unknown(&id, &args.db.db))?;
     let Some(owner) = seen.owner.clone() else {
         return Err(nobody(&seen, args));
     };
@@ -73,18 +71,12 @@ fn until_free(reader: &StatusReader, id: &str, context: &Context) -> Result<bool
 
 fn nobody(seen: &MigrationStatus, args: &OneArgs) -> Failure {
     let (code, then) = if seen.is_resumable() {
-        (
-            exit::RESUMABLE,
-            format!("{} continues", next("run", &args.migration, &args.db.db)),
-        )
+        (exit::RESUMABLE, format!("{} continues", next("run", &args.migration, &args.db.db)))
     } else {
         (exit::REFUSED, "there is nothing to stop".to_owned())
     };
     Failure::new(
         code,
-        format!(
-            "migration {}: nobody runs it, it is {}; {then}",
-            seen.id, seen.phase
-        ),
+        format!("migration {}: nobody runs it, it is {}; {then}", seen.id, seen.phase),
     )
 }

@@ -2,13 +2,8 @@
 
 use std::time::Duration;
 
-const UNITS: [(&str, u64); 5] = [
-    ("ms", 1),
-    ("s", 1000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
+const UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Reads `500ms`, `90s`, `10m`, `2h`, `1d` or `1h30m`; a number without a unit is seconds.
 ///
@@ -61,16 +56,7 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in [
-            "",
-            "m",
-            "10x",
-            "-5s",
-            "1.5h",
-            "1h30",
-            "99999999999999999999s",
-            "s10",
-        ] {
+        for text in ["", "m", "10x", "-5s", "1.5h", "1h30", "99999999999999999999s", "s10"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

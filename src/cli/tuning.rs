@@ -124,8 +124,6 @@ impl TuningArgs {
 fn percent(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').trim().parse::<f64>() {
         Ok(n) if (0.0..=100.0).contains(&n) => Ok(n),
-        _ => Err(format!(
-            "{text:?} is no percentage; write a number from 0 to 100"
-        )),
+        _ => Err(format!("{text:?} is no percentage; write a number from 0 to 100")),
     }
 }

@@ -47,9 +47,7 @@ fn render(report: &VerifyReport) -> String {
     }
     if report.rows_pending > 0 {
         let pending = units::count(report.rows_pending);
-        text.push_str(&format!(
-            "  {pending} rows are noted and will be derived again\n"
-        ));
+        text.push_str(&format!("  {pending} rows are noted and will be derived again\n"));
     }
     text
 }

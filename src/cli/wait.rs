@@ -22,9 +22,7 @@ pub fn run(args: &WaitArgs, context: &Context) -> Result<u8, Failure> {
     let began = Instant::now();
     let mut told = false;
     loop {
-        let seen = reader
-            .one(&id)?
-            .ok_or_else(|| which::unknown(&id, &args.one.db.db))?;
+        let seen = reader.one(&id)?.ok_or_else(|| which::unknown(&id, &args.one.db.db))?;
         if seen.is_proven() {
             return done(&seen, context);
         }
@@ -33,10 +31,7 @@ pub fn run(args: &WaitArgs, context: &Context) -> Result<u8, Failure> {
             return Err(over(&seen, "interrupted by a signal"));
         }
         if let Some(most) = args.timeout.filter(|most| began.elapsed() >= *most) {
-            return Err(over(
-                &seen,
-                &format!("not proven after {}", units::duration(most)),
-            ));
+            return Err(over(&seen, &format!("not proven after {}", units::duration(most))));
         }
         if !told && !seen.running {
             let resume = next("run", &args.one.migration, &args.one.db.db);
@@ -64,10 +59,7 @@ fn check(seen: &MigrationStatus) -> Result<(), Failure> {
         Phase::RolledBack | Phase::RollingBack => "it was rolled back",
         Phase::Filling | Phase::Open | Phase::Closed => return Ok(()),
     };
-    Err(Failure::new(
-        exit::FAILED,
-        format!("migration {} has failed: {reason}", seen.id),
-    ))
+    Err(Failure::new(exit::FAILED, format!("migration {} has failed: {reason}", seen.id)))
 }
 
 fn over(seen: &MigrationStatus, why: &str) -> Failure {
@@ -75,11 +67,6 @@ fn over(seen: &MigrationStatus, why: &str) -> Failure {
         Some(owner) => (exit::ELSEWHERE, format!("{owner} runs it")),
         None => (exit::RESUMABLE, "nobody runs it".to_owned()),
     };
-    let message = format!(
-        "migration {}: {why}; {who}, {:.1} % done",
-        seen.id, seen.percent
-    );
-    Failure::new(code, message)
-        .with("owner", seen.owner.clone())
-        .with("percent", seen.percent)
+    let message = format!("migration {}: {why}; {who}, {:.1} % done", seen.id, seen.percent);
+    Failure::new(code, message).with("owner", seen.owner.clone()).with("percent", seen.percent)
 }

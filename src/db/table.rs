@@ -183,6 +183,12 @@ impl Table {
         self.columns.iter().find(|c| c.name.eq_ignore_ascii_case(name))
     }
 
+    /// True where a key column of that name may hold NULL: rows may share such a key.
+    #[must_use]
+    pub fn may_be_null(&self, key: &str) -> bool {
+        self.key_kind == KeyKind::Rowid && self.column(key).is_some_and(|c| !c.not_null)
+    }
+
     /// The table's name, quoted.
     #[must_use]
     pub fn sql(&self) -> String {

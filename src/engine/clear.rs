@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::job::Job;
 use super::{Outcome, RunError, RunOptions, Stop};
 use crate::db::{self, Doing};
-use crate::layout::{Delivery, FillSql, Filter, note_schema_drop};
+use crate::layout::{Delivery, FillSql, Filter, Target, note_schema_drop};
 use crate::lease::Holder;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
@@ -16,6 +16,9 @@ use crate::split::Splitter;
 use crate::state::{self, ChangeRow, MigrationRow, Phase};
 use crate::throttle::SystemClock;
 use crate::write::{Drainer, Prepared, WriteError, any_dirty, connect, prepare};
+
+/// Notes that one transaction takes.
+const LAST_NOTES: u64 = 500;
 
 /// What rolling back did.
 #[derive(Clone, Debug, Serialize)]
@@ -99,27 +102,32 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
         ));
     }
     job.session
-        .transact(|conn| Ok(MigrationRow::set_phase(conn, &id, Phase::RollingBack, None)?))?;
+        .transact_again(|conn| Ok(MigrationRow::set_phase(conn, &id, Phase::RollingBack, None)?))?;
     let mut cleared = 0;
     let resolved: Vec<_> = job.resolved.iter().take(known.len()).cloned().collect();
     for (index, resolved) in resolved.into_iter().enumerate().rev() {
         let mut ready = prepare(&mut job.session, resolved, &id, index)?;
-        if ready.target.delivery.writes_cells()
-            && ready.change.phase != Phase::RolledBack
-            && let Some(stop) = clear(job, &mut ready, &mut cleared)?
-        {
+        if ready.change.phase == Phase::RolledBack {
+            continue;
+        }
+        if ready.target.delivery.writes_cells() {
+            if let Some(stop) = clear(job, &mut ready, &mut cleared)? {
+                return Ok((Some(stop), cleared));
+            }
+        }
+        if let Some(stop) = drop_change(job, &mut ready)? {
             return Ok((Some(stop), cleared));
         }
-        drop_change(job, &mut ready)?;
     }
-    job.session.transact(|conn| {
+    job.session.transact_again(|conn| {
         MigrationRow::set_phase(conn, &id, Phase::RolledBack, None)?;
         Ok(state::event(conn, &id, "rolled-back", &format!("{cleared} cells set to NULL"))?)
     })?;
     Ok((None, cleared))
 }
 
-/// Sets the cells that are ours to NULL, from the first row on; notes are only told apart.
+/// Sets the cells that are ours to NULL, from the first row on; again where rows may have been
+/// renumbered meanwhile.
 fn clear(
     job: &mut Job<'_>,
     ready: &mut Prepared,
@@ -128,7 +136,20 @@ fn clear(
     if let Some(stop) = super::seed::seed(job, &ready.target, &mut ready.change)? {
         return Ok(Some(stop));
     }
-    let (target, change) = (&ready.target, &mut ready.change);
+    loop {
+        match clear_ranges(job, &ready.target, &mut ready.change, cleared) {
+            Err(RunError::Write(WriteError::SchemaChanged)) => job.look_again(&ready.target)?,
+            other => return other,
+        };
+    }
+}
+
+fn clear_ranges(
+    job: &mut Job<'_>,
+    target: &Target,
+    change: &mut ChangeRow,
+    cleared: &mut u64,
+) -> Result<Option<Stop>, RunError> {
     let sql = FillSql::new(target);
     let drainer = Drainer::new(target, job.migration.id.as_str(), false);
     job.pace.stage(Stage::Clearing, 0, change.rows_total);
@@ -138,8 +159,9 @@ fn clear(
         if let Err(stop) = job.pace.before_batch(&mut job.session)? {
             return Ok(Some(stop));
         }
-        while any_dirty(job.session.conn(), target.n)? {
-            drainer.drain(&mut job.session, change, 500)?;
+        if any_dirty(job.session.conn(), target.n)? {
+            let done = drainer.drain(&mut job.session, change, LAST_NOTES)?;
+            job.pace.after_batch(done, 0, 0);
         }
         let statement = sql.clear(range.bounded(), Filter { dirty: true, user: true });
         let done = job.session.transact(|conn| {
@@ -156,20 +178,52 @@ fn clear(
 }
 
 /// Drops what we added for a change: triggers and side tables, and a generated column of ours,
-/// which holds nothing.
-fn drop_change(job: &mut Job<'_>, ready: &mut Prepared) -> Result<(), RunError> {
+/// which holds nothing. Rows that are noted still were passed over, and are cleared first; the
+/// last of them in the transaction that drops the triggers.
+fn drop_change(job: &mut Job<'_>, ready: &mut Prepared) -> Result<Option<Stop>, RunError> {
     let Prepared { target, change } = ready;
+    let drainer = Drainer::new(target, job.migration.id.as_str(), false);
+    loop {
+        if let Err(stop) = job.pace.before_batch(&mut job.session)? {
+            return Ok(Some(stop));
+        }
+        if drop_drained(job, target, change, &drainer)? {
+            job.session.accept_schema()?;
+            return Ok(None);
+        }
+    }
+}
+
+/// Clears some noted rows; where no more are left, drops the triggers too and returns true.
+fn drop_drained(
+    job: &mut Job<'_>,
+    target: &Target,
+    change: &mut ChangeRow,
+    drainer: &Drainer<'_>,
+) -> Result<bool, RunError> {
     let generated = target.delivery == Delivery::Virtual && change.column_added;
     let column = format!("ALTER TABLE {} DROP COLUMN {}", target.table.sql(), target.column_sql());
-    change.phase = Phase::RolledBack;
-    job.session.transact(|conn| {
-        conn.execute_batch(&note_schema_drop(change.n)).doing("drop our triggers")?;
+    let mut after = change.clone();
+    after.phase = Phase::RolledBack;
+    let done = job.session.transact_again(|conn| {
+        if target.delivery.writes_cells() {
+            drainer.drain_in(conn, LAST_NOTES)?;
+            if any_dirty(conn, target.n)? {
+                return Ok(false);
+            }
+        }
+        conn.execute_batch(&note_schema_drop(after.n)).doing("drop our triggers")?;
         if generated && target.table.column(&target.column).is_some() {
             conn.execute_batch(&column).doing("drop our generated column")?;
         }
-        Ok(change.save(conn)?)
+        after.save(conn)?;
+        Ok(true)
     })?;
-    Ok(job.session.accept_schema()?)
+    let dropped = job.pace.after_batch(done, 0, 0);
+    if dropped {
+        *change = after;
+    }
+    Ok(dropped)
 }
 
 /// Removes every trace of a migration that is closed or rolled back, and with the last one our

@@ -38,29 +38,36 @@ pub(super) fn drain_all(
     Ok(Ok(left))
 }
 
-/// Drains one batch, at the job's pace.
+/// Drains one batch, at the job's pace, looking again where the schema was changed.
 pub(super) fn drain_batch(
     job: &mut Job<'_>,
     target: &Target,
     change: &mut ChangeRow,
 ) -> Result<Result<Drained, Stop>, RunError> {
-    let drainer = drainer(job, target);
     loop {
-        let rows = match job.pace.before_batch(&mut job.session)? {
-            Ok(rows) => rows,
-            Err(stop) => return Ok(Err(stop)),
+        match drain_known(job, target, change) {
+            Err(RunError::Write(WriteError::SchemaChanged)) => job.look_again(target)?,
+            other => return other,
         };
-        // A drained key costs several look-ups, and may cost a change record.
-        let limit = (rows / 4).clamp(1, job.pace.tuning().records_per_transaction.max(1));
-        match drainer.drain(&mut job.session, change, limit) {
-            Err(WriteError::SchemaChanged) => job.session.accept_schema()?,
-            Err(error) => return Err(error.into()),
-            Ok(done) => {
-                let notes = done.value.notes;
-                let value = job.pace.after_batch(done, notes.saturating_mul(4), 0);
-                job.pace.passed(notes);
-                return Ok(Ok(value));
-            }
-        }
     }
+}
+
+/// Drains one batch, at the job's pace. A change of the schema is left to the caller, who may hold
+/// positions that it makes void.
+pub(super) fn drain_known(
+    job: &mut Job<'_>,
+    target: &Target,
+    change: &mut ChangeRow,
+) -> Result<Result<Drained, Stop>, RunError> {
+    let rows = match job.pace.before_batch(&mut job.session)? {
+        Ok(rows) => rows,
+        Err(stop) => return Ok(Err(stop)),
+    };
+    // A drained key costs several look-ups, and may cost a change record.
+    let limit = (rows / 4).clamp(1, job.pace.tuning().records_per_transaction.max(1));
+    let done = drainer(job, target).drain(&mut job.session, change, limit)?;
+    let notes = done.value.notes;
+    let drained = job.pace.after_batch(done, notes.saturating_mul(4), 0);
+    job.pace.passed(notes);
+    Ok(Ok(drained))
 }

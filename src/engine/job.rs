@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::pace::Pace;
 use super::{RunError, RunOptions, Stop};
 use crate::db::{self, DbError, Doing};
+use crate::layout::Target;
 use crate::lease::{Attempt, Holder, Lease};
 use crate::migration::Migration;
 use crate::monitor::Monitor;
@@ -78,16 +79,14 @@ impl<'a> Job<'a> {
 
     /// After a schema change by somebody else: checks that nothing that we rely on has changed.
     /// True where the rows may have been renumbered.
-    pub(super) fn look_again(&mut self, index: usize) -> Result<bool, RunError> {
+    pub(super) fn look_again(&mut self, target: &Target) -> Result<bool, RunError> {
         self.session.accept_schema()?;
-        let before = &self.resolved[index];
-        let now = db::Table::read(self.session.conn(), &before.target.table.name)?;
-        let table = &before.target.table;
-        let lost = before
-            .target
+        let table = &target.table;
+        let now = db::Table::read(self.session.conn(), &table.name)?;
+        let lost = target
             .sources
             .iter()
-            .chain(std::iter::once(&before.target.column))
+            .chain(std::iter::once(&target.column))
             .find(|name| now.column(name).is_none());
         if lost.is_some() || now.key != table.key || now.scan != table.scan {
             return Err(RunError::refused(

@@ -87,8 +87,20 @@ fn split_all(
     }
 }
 
-/// Proves every row of a table, with as many threads as the job may use.
+/// Proves every row of a table, with as many threads as the job may use; again where its rows may
+/// have been renumbered meanwhile.
 pub(super) fn prove_table(job: &mut Job<'_>, target: &Target) -> Result<Findings, RunError> {
+    for _ in 0..ROUNDS {
+        let findings = prove_once(job, target)?;
+        if target.table.scan.stable || !job.session.schema_changed()? {
+            return Ok(findings);
+        }
+        job.look_again(target)?;
+    }
+    Err(WriteError::SchemaChanged.into())
+}
+
+fn prove_once(job: &mut Job<'_>, target: &Target) -> Result<Findings, RunError> {
     let total = ChangeRow::of(job.session.conn(), job.id())?
         .iter()
         .find(|c| c.n == target.n)
@@ -150,7 +162,14 @@ pub(super) fn mend(
             break;
         }
         for range in std::mem::take(&mut findings.missed) {
-            note(&mut job.session, target, &range)?;
+            match note(&mut job.session, target, &range) {
+                // The ranges may hold other rows now: the next round finds what is missing.
+                Err(RunError::Write(WriteError::SchemaChanged)) => {
+                    job.look_again(target)?;
+                    break;
+                }
+                other => other?,
+            }
         }
         if super::drain::drain_all(job, target, change)?.is_err() {
             break;

@@ -62,7 +62,7 @@ fn finished(mut report: RunReport) -> RunReport {
 fn record_failure(job: &mut Job<'_>, result: &Result<RunReport, RunError>) -> Result<(), RunError> {
     let Err(error) = result else { return Ok(()) };
     let (id, message) = (job.id().to_owned(), error.to_string());
-    job.session.transact(|conn| {
+    job.session.transact_again(|conn| {
         state::event(conn, &id, "failed", &message)?;
         MigrationRow::set_phase(conn, &id, Phase::Failed, None)?;
         Ok(())
@@ -188,7 +188,7 @@ impl<'r, 'a> Run<'r, 'a> {
             ..ChangeReport::default()
         };
         let before = ready.change.counters;
-        let result = self.fill_and_prove(index, &mut ready, &mut report);
+        let result = self.fill_and_prove(&mut ready, &mut report);
         let after = ready.change.counters;
         self.report.rows_written += after.rows_written - before.rows_written;
         self.report.rows_skipped += after.rows_skipped.saturating_sub(before.rows_skipped);
@@ -216,7 +216,6 @@ impl<'r, 'a> Run<'r, 'a> {
 
     fn fill_and_prove(
         &mut self,
-        index: usize,
         ready: &mut Prepared,
         report: &mut ChangeReport,
     ) -> Result<Option<Stop>, RunError> {
@@ -226,7 +225,7 @@ impl<'r, 'a> Run<'r, 'a> {
         }
         let mut findings = None;
         if !change.filled {
-            match fill(self.job, index, target, change, report)? {
+            match fill(self.job, target, change, report)? {
                 Filled::Stopped(stop) => {
                     self.save(change)?;
                     return Ok(Some(stop));
@@ -251,13 +250,8 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     fn save(&mut self, change: &ChangeRow) -> Result<(), RunError> {
-        for _ in 0..10 {
-            match self.job.session.transact(|conn| Ok(change.save(conn)?)) {
-                Err(WriteError::SchemaChanged) => self.job.session.accept_schema()?,
-                other => return Ok(other.map(|_| ())?),
-            }
-        }
-        Err(WriteError::SchemaChanged.into())
+        self.job.session.transact_again(|conn| Ok(change.save(conn)?))?;
+        Ok(())
     }
 
     fn record_proof(
@@ -296,7 +290,7 @@ impl<'r, 'a> Run<'r, 'a> {
             sqlite_version: rusqlite::version().to_owned(),
         };
         let text = serde_json::to_string(&proof).unwrap_or_default();
-        self.job.session.transact(|conn| {
+        self.job.session.transact_again(|conn| {
             MigrationRow::set_phase(conn, &id, Phase::Open, Some(&text))?;
             Ok(state::event(conn, &id, "proven", &text)?)
         })?;

@@ -20,16 +20,23 @@ pub(super) fn seed(
         return Ok(None);
     }
     let seeder = Seeder::new(target);
-    let stopped = match seeder.by_clock() {
-        Some(_) => seed_clock(job, &seeder, change)?,
-        None => seed_rows(job, target, &seeder)?,
+    let stopped = loop {
+        let seeded = match seeder.by_clock() {
+            Some(_) => seed_clock(job, &seeder, change),
+            None => seed_rows(job, target, &seeder),
+        };
+        match seeded {
+            // Rows may have been renumbered: begin again.
+            Err(RunError::Write(WriteError::SchemaChanged)) => job.look_again(target)?,
+            other => break other?,
+        };
     };
     if stopped.is_some() {
         return Ok(stopped);
     }
     let mut done = change.clone();
     done.seeded = true;
-    job.session.transact(|conn| done.save(conn).map_err(WriteError::from))?;
+    job.session.transact_again(|conn| done.save(conn).map_err(WriteError::from))?;
     *change = done;
     Ok(None)
 }

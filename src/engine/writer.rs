@@ -93,6 +93,8 @@ impl<'w> Writer<'w> {
             let Some(input) = self.gather(job, &mut waiting, rows) else {
                 return Ok(None);
             };
+            // Counted meanwhile: whoever asks how far we are reads it beside the checkpoint.
+            filler.change.rows_total = self.shared.rows_total.load(Ordering::Relaxed);
             self.write(job, filler, input, rows)?;
             self.drain(job, filler)?;
             self.limits(job, filler);
@@ -216,7 +218,7 @@ impl<'w> Writer<'w> {
         if !any_dirty(job.session.conn(), self.pipeline.target.n)? {
             return Ok(());
         }
-        if let Ok(drained) = drain::drain_batch(job, self.pipeline.target, &mut filler.change)? {
+        if let Ok(drained) = drain::drain_known(job, self.pipeline.target, &mut filler.change)? {
             let epoch = self.shared.epoch.load(Ordering::Relaxed) + 1;
             if self.pipeline.mode == Mode::Readers {
                 filler.note_drained(drained.keys, epoch);

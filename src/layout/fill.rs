@@ -63,12 +63,34 @@ impl<'a> FillSql<'a> {
             (Delivery::Virtual | Delivery::Derive | Delivery::Native, _) => String::new(),
         };
         if filter.user {
-            sql.push_str(&absent(&self.target.user_table()));
+            sql.push_str(&self.not_users());
         }
         if filter.dirty {
             sql.push_str(&absent(&self.target.dirty_table()));
         }
         sql
+    }
+
+    /// Rows whose cell no user owns. Rows may share a key that holds a NULL: which of them a user
+    /// wrote is told by what they hold.
+    fn not_users(&self) -> String {
+        let target = self.target;
+        let side = target.user_table();
+        let match_key = KeyMatch::of_row(target, &side);
+        let shared: Vec<String> = target
+            .table
+            .key
+            .iter()
+            .zip(target.key_sql())
+            .filter(|(key, _)| target.table.may_be_null(&key.name))
+            .map(|(_, sql)| format!("{sql} IS NULL"))
+            .collect();
+        let absent = format!("NOT EXISTS (SELECT 1 FROM {side} WHERE {match_key})");
+        if shared.is_empty() || !target.fill_null || matches!(target.layout, Layout::CrSqlite(_)) {
+            return format!(" AND {absent}");
+        }
+        let cell = format!("{}.{} IS NULL", target.table.sql(), target.column_sql());
+        format!(" AND ({absent} OR {cell} AND ({}))", shared.join(" OR "))
     }
 
     /// Fills a range: parameters are its bounds.
@@ -252,13 +274,14 @@ impl<'a> FillSql<'a> {
     }
 
     /// Publishes the cells of a range that the fill is about to write. The parameters after the
-    /// bounds are the `db_version` and the publisher's ordinal.
+    /// bounds are the `db_version` and the publisher's ordinal. `dotfill_seq` counts the records
+    /// of a version ([`crate::layout::crsqlite::register`]); a window function costs twice as much.
     #[must_use]
     pub fn publish(&self, cr: &CrTable, bounded: bool, filter: Filter) -> String {
         let next = self.range.next_parameter(bounded);
         format!(
             "INSERT INTO {} (key, col_name, col_version, db_version, site_id, seq, ts) \
-             SELECT {}, {}, 0, ?{next}, ?{}, row_number() OVER () - 1, '0' FROM {} \
+             SELECT {}, {}, 0, ?{next}, ?{}, dotfill_seq(?{next}), '0' FROM {} \
              WHERE {} AND {} IS NOT NULL \
              ON CONFLICT (key, col_name) DO UPDATE SET db_version = excluded.db_version, \
              site_id = excluded.site_id, seq = excluded.seq, ts = excluded.ts",

@@ -1,8 +1,8 @@
 //! The tables of noted keys and of users' keys, and the triggers that note.
 //!
 //! # Invariants
-//! A trigger of ours inserts literals and key values into an ordinary table without constraints,
-//! and does nothing else: whatever the application's conflict clause, `SQLite` version, functions
+//! A trigger of ours inserts literals, key values and whether the cell is NULL into an ordinary
+//! table without constraints, and does nothing else: whatever the application's conflict clause, `SQLite` version, functions
 //! or extension, it cannot fail, and it evaluates nothing of the migration file. Its WHEN clause
 //! reads `_dotfill_self`, which holds a row only inside a write transaction of dotfill.
 
@@ -16,9 +16,15 @@ pub enum NoteKind {
     /// A column that the expression reads was written.
     Source,
     /// The target column was written.
-    Target,
+    Target {
+        /// It was set to NULL.
+        null: bool,
+    },
     /// The row was inserted, or replaced.
-    Insert,
+    Insert {
+        /// Its cell was NULL.
+        null: bool,
+    },
     /// The row's key was written; the old key stands beside the new one.
     Key,
 }
@@ -29,16 +35,27 @@ impl NoteKind {
     pub const fn code(self) -> i64 {
         match self {
             Self::Source => 0,
-            Self::Target => 1,
-            Self::Insert => 2,
+            Self::Target { null: false } => 1,
+            Self::Insert { null: false } => 2,
             Self::Key => 3,
+            Self::Target { null: true } => 4,
+            Self::Insert { null: true } => 5,
         }
     }
 
     /// The kind with that number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
-        [Self::Source, Self::Target, Self::Insert, Self::Key].into_iter().find(|k| k.code() == code)
+        [
+            Self::Source,
+            Self::Target { null: false },
+            Self::Target { null: true },
+            Self::Insert { null: false },
+            Self::Insert { null: true },
+            Self::Key,
+        ]
+        .into_iter()
+        .find(|kind| kind.code() == code)
     }
 }
 
@@ -98,8 +115,8 @@ fn triggers(target: &Target) -> Vec<(String, String, NoteKind)> {
     let sources: Vec<String> = target.sources.iter().filter(|s| !is_key(s)).cloned().collect();
     let keys: Vec<String> = target.table.key.iter().map(|k| k.name.clone()).collect();
     let mut all = vec![
-        (insert, "INSERT".to_owned(), NoteKind::Insert),
-        (written, of(vec![target.column.clone()]), NoteKind::Target),
+        (insert, "INSERT".to_owned(), NoteKind::Insert { null: false }),
+        (written, of(vec![target.column.clone()]), NoteKind::Target { null: false }),
         (key, of(keys), NoteKind::Key),
     ];
     if !sources.is_empty() {
@@ -117,16 +134,24 @@ fn trigger(target: &Target, name: &str, event: &str, kind: NoteKind) -> String {
             let olds = list(KeyMatch::side_columns(target, 'o'));
             (format!("{keys}, {olds}"), format!(", {}", values("OLD")))
         }
-        NoteKind::Source | NoteKind::Target | NoteKind::Insert => (keys, String::new()),
+        NoteKind::Source | NoteKind::Target { .. } | NoteKind::Insert { .. } => {
+            (keys, String::new())
+        }
+    };
+    let code = match kind {
+        // The code of a NULL is three more.
+        NoteKind::Target { .. } | NoteKind::Insert { .. } => {
+            format!("{} + 3 * (NEW.{} IS NULL)", kind.code(), target.column_sql())
+        }
+        NoteKind::Source | NoteKind::Key => kind.code().to_string(),
     };
     format!(
         "CREATE TRIGGER {} AFTER {event} ON {} \
          WHEN NOT EXISTS (SELECT 1 FROM _dotfill_self) BEGIN\n  \
-         INSERT INTO {} (kind, {columns}) VALUES ({}, {}{old});\nEND;\n",
+         INSERT INTO {} (kind, {columns}) VALUES ({code}, {}{old});\nEND;\n",
         ident(name),
         target.table.sql(),
         target.dirty_table(),
-        kind.code(),
         values("NEW"),
     )
 }

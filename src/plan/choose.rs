@@ -103,7 +103,7 @@ impl Question<'_> {
         }
         if self.environment.corrosion {
             return refused(
-                "Corrosion would not send records of a publisher site to its peers, so the nodes \
+                "native cannot be used: Corrosion would not send a publisher site's records, so nodes \
                  would diverge",
                 "use delivery = \"derive\" and run dotfill on each node",
             );

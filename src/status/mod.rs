@@ -72,21 +72,14 @@ impl MigrationStatus {
     /// True where work was begun, is not done, and nobody does it.
     #[must_use]
     pub fn is_resumable(&self) -> bool {
-        let begun = matches!(
-            self.phase,
-            Phase::Filling | Phase::RollingBack | Phase::Failed
-        );
+        let begun = matches!(self.phase, Phase::Filling | Phase::RollingBack | Phase::Failed);
         begun && !self.running
     }
 
     /// What the last failure said.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
-        let failed = self
-            .events
-            .iter()
-            .rev()
-            .find(|event| event.kind == "failed");
+        let failed = self.events.iter().rev().find(|event| event.kind == "failed");
         failed.map(|event| event.detail.as_str())
     }
 }
@@ -103,9 +96,7 @@ impl StatusReader {
     /// # Errors
     /// When the file is no database or cannot be read.
     pub fn open(path: &Path) -> Result<Self, DbError> {
-        Ok(Self {
-            conn: open::open(path)?,
-        })
+        Ok(Self { conn: open::open(path)? })
     }
 
     /// All migrations, by id; none where dotfill was never here.
@@ -114,11 +105,7 @@ impl StatusReader {
     /// When the state cannot be read.
     pub fn all(&self) -> Result<Vec<MigrationStatus>, DbError> {
         self.in_snapshot(|conn| {
-            let rows = if state::exists(conn)? {
-                MigrationRow::all(conn)?
-            } else {
-                Vec::new()
-            };
+            let rows = if state::exists(conn)? { MigrationRow::all(conn)? } else { Vec::new() };
             rows.into_iter().map(|row| status(conn, row)).collect()
         })
     }
@@ -129,11 +116,7 @@ impl StatusReader {
     /// When the state cannot be read.
     pub fn one(&self, id: &str) -> Result<Option<MigrationStatus>, DbError> {
         self.in_snapshot(|conn| {
-            let row = if state::exists(conn)? {
-                MigrationRow::read(conn, id)?
-            } else {
-                None
-            };
+            let row = if state::exists(conn)? { MigrationRow::read(conn, id)? } else { None };
             row.map(|row| status(conn, row)).transpose()
         })
     }
@@ -142,10 +125,7 @@ impl StatusReader {
         &self,
         body: impl FnOnce(&Connection) -> Result<T, DbError>,
     ) -> Result<T, DbError> {
-        let snapshot = self
-            .conn
-            .unchecked_transaction()
-            .doing("begin a snapshot")?;
+        let snapshot = self.conn.unchecked_transaction().doing("begin a snapshot")?;
         let result = body(&snapshot);
         snapshot.commit().doing("end a snapshot")?;
         result
@@ -156,11 +136,7 @@ fn status(conn: &Connection, row: MigrationRow) -> Result<MigrationStatus, DbErr
     let changes = ChangeRow::of(conn, &row.id)?;
     let mut dirty = 0;
     for change in &changes {
-        dirty += if has_notes(conn, change.n)? {
-            dirty_rows(conn, change.n)?
-        } else {
-            0
-        };
+        dirty += if has_notes(conn, change.n)? { dirty_rows(conn, change.n)? } else { 0 };
     }
     let holder = Holder::read(conn, &row.id)?.filter(|holder| !holder.is_dead());
     let owner = holder.as_ref().and_then(Holder::owner);
@@ -175,18 +151,10 @@ fn status(conn: &Connection, row: MigrationRow) -> Result<MigrationStatus, DbErr
         rows_passed: sum(|change| change.counters.rows_passed),
         dirty_rows: dirty,
         running: owner.is_some(),
-        throttle_reason: owner
-            .as_ref()
-            .and(holder.and_then(|holder| holder.throttle)),
+        throttle_reason: owner.as_ref().and(holder.and_then(|holder| holder.throttle)),
         owner,
-        events: events
-            .into_iter()
-            .map(|(at, kind, detail)| Event { at, kind, detail })
-            .collect(),
-        proof: row
-            .proof
-            .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok()),
+        events: events.into_iter().map(|(at, kind, detail)| Event { at, kind, detail }).collect(),
+        proof: row.proof.as_deref().and_then(|text| serde_json::from_str(text).ok()),
         id: row.id,
     })
 }

@@ -35,10 +35,7 @@ fn needs_index(error: &DbError) -> bool {
     let DbError::Sql { source, .. } = error else {
         return false;
     };
-    matches!(
-        source.sqlite_error_code(),
-        Some(Code::CannotOpen | Code::ReadOnly)
-    )
+    matches!(source.sqlite_error_code(), Some(Code::CannotOpen | Code::ReadOnly))
 }
 
 fn wal_bytes(path: &Path) -> u64 {

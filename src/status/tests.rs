@@ -41,17 +41,11 @@ fn a_proven_migration_is_at_a_hundred_with_its_proof() {
     Connection::open(&path)
         .and_then(|c| c.execute("UPDATE t SET a = 7 WHERE id < 4", []))
         .expect("a user's write");
-    let seen = StatusReader::open(&path)
-        .expect("a reader")
-        .one("m")
-        .expect("a state");
+    let seen = StatusReader::open(&path).expect("a reader").one("m").expect("a state");
     let seen = seen.expect("the migration");
     assert_eq!(seen.phase, Phase::Open);
     assert!((seen.percent - 100.0).abs() < f64::EPSILON);
-    assert_eq!(
-        (seen.rows_written, seen.rows_total, seen.dirty_rows),
-        (100, 100, 3)
-    );
+    assert_eq!((seen.rows_written, seen.rows_total, seen.dirty_rows), (100, 100, 3));
     assert!(seen.is_proven() && !seen.is_resumable() && !seen.running);
     assert_eq!(seen.proof.expect("a proof")["rows"], 100);
     assert_eq!(seen.events.last().expect("an event").kind, "proven");

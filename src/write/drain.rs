@@ -4,18 +4,20 @@
 //! # Whose a cell is
 //! In a table of cr-sqlite the clock row decides: none, or one of a publisher of this migration,
 //! and the cell is ours; a NULL at version 1 is ours where NULLs are filled; anything else is a
-//! user's. In a plain table the notes decide by the same rule: an insert that brought a value, or
-//! a later write of the cell, makes it a user's; a NULL is ours where NULLs are filled, unless the
-//! cell was a user's before.
+//! user's. In a plain table the notes decide by the same rule, each in the order in which it was
+//! made: an insert that brought a value, or a later write of a value, makes the cell a user's; a
+//! NULL is ours where NULLs are filled, unless the cell was a user's before; and a row that gets
+//! another key takes its claim along.
 //!
 //! # Invariants
 //! Notes are removed in the transaction that acts on them. A cell that is a user's stands in the
 //! table of users' keys from that transaction on, so that neither the fill nor the proof takes it
-//! for ours.
+//! for ours. The claims in a plain table come from the notes alone, never from what the row holds
+//! now: notes that are still waiting may tell more of it, and no cell is derived before they have.
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use super::fill::{encoded, row_failed};
 use super::{Session, WriteError};
@@ -65,6 +67,7 @@ pub struct Drained {
 pub struct Drainer<'a> {
     target: &'a Target,
     migration: String,
+    /// False where our cells are set to NULL instead.
     derive: bool,
     sql: DrainSql,
     clock: Option<ClockSql>,
@@ -75,7 +78,8 @@ pub struct Drainer<'a> {
 struct DrainSql {
     take: String,
     remove: String,
-    row: String,
+    waiting: String,
+    rows: String,
     value: String,
     set: String,
     is_user: String,
@@ -89,22 +93,29 @@ impl DrainSql {
         let (table, column) = (target.table.sql(), target.column_sql());
         let keys = KeyMatch::side_columns(target, 'k');
         let olds = KeyMatch::side_columns(target, 'o');
-        let scan = list(RangeSql::new(&target.table.scan).terms);
-        let row_is = KeyMatch::row_is(target);
+        let scan = RangeSql::new(&target.table.scan).terms;
         let side_is = KeyMatch::side_is(target);
         let values = list((1..=keys.len()).map(|i| format!("?{i}")));
-        let value = format!("?{}", keys.len() + 1);
-        let keys = list(keys);
+        let (last, keys) = (format!("?{}", keys.len() + 1), list(keys));
+        // Keys that hold a NULL may be shared: one row is found again by its place.
+        let at: Vec<_> =
+            scan.iter().enumerate().map(|(i, t)| format!("{t} = ?{}", i + 1)).collect();
+        let (at, value) = (at.join(" AND "), format!("?{}", scan.len() + 1));
         Self {
             take: format!(
                 "SELECT id, kind, {keys}, {} FROM {dirty} ORDER BY id LIMIT ?1",
                 list(olds)
             ),
             remove: format!("DELETE FROM {dirty} WHERE id <= ?1"),
-            row: format!("SELECT {column}, {scan} FROM {table} WHERE {row_is}"),
-            value: format!("SELECT {} FROM {table} WHERE {row_is}", target.derived()),
+            waiting: format!("SELECT 1 FROM {dirty} WHERE {side_is} AND id > {last}"),
+            rows: format!(
+                "SELECT {column}, {} FROM {table} WHERE {}",
+                list(scan),
+                KeyMatch::row_is(target)
+            ),
+            value: format!("SELECT {} FROM {table} WHERE {at}", target.derived()),
             set: format!(
-                "UPDATE {table} SET {column} = {value} WHERE {row_is} \
+                "UPDATE {table} SET {column} = {value} WHERE {at} \
                  AND {column} COLLATE BINARY IS NOT {value}"
             ),
             is_user: format!("SELECT 1 FROM {user} WHERE {side_is}"),
@@ -117,15 +128,37 @@ impl DrainSql {
     }
 }
 
-/// What the notes say of one key, in the order in which they were made.
+/// What the notes of a batch say, in the end, of the row that has a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// Nothing: the table of users' keys says it.
+    Known,
+    /// The cell is a user's.
+    User,
+    /// The cell is ours.
+    Ours,
+    /// The row that had the key has another one now.
+    Gone,
+}
+
+/// The keys of a batch of notes.
 #[derive(Debug, Default)]
-struct Notes {
-    key: Vec<Datum>,
-    /// The key that the row had before, where it was changed.
-    before: Option<Vec<Datum>>,
-    inserted: bool,
-    /// Writes of the target column since the last insert.
-    written: u32,
+struct Noted {
+    /// The id of the last note; `None` where there was none.
+    last: Option<i64>,
+    /// Each key once, in the order of its first note, with what the notes say of it.
+    keys: Vec<(Vec<Datum>, Claim)>,
+    slots: HashMap<Vec<u8>, usize>,
+}
+
+impl Noted {
+    fn claim(&mut self, key: Vec<Datum>) -> &mut Claim {
+        let slot = *self.slots.entry(encoded(&key)).or_insert_with(|| {
+            self.keys.push((key, Claim::Known));
+            self.keys.len() - 1
+        });
+        &mut self.keys[slot].1
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +169,7 @@ enum Owner {
 }
 
 impl<'a> Drainer<'a> {
-    /// Drains `target`. Where `derive` is false cells are only told apart, and none is written.
+    /// Drains `target`. Where `derive` is false the cells that are ours are set to NULL.
     #[must_use]
     pub fn new(target: &'a Target, migration: &str, derive: bool) -> Self {
         let clock = match &target.layout {
@@ -182,19 +215,25 @@ impl<'a> Drainer<'a> {
     /// # Errors
     /// As [`Self::drain`].
     pub fn drain_in(&self, conn: &Connection, limit: u64) -> Result<Drained, WriteError> {
-        let (last, order, notes) = self.take(conn, limit)?;
+        let noted = self.take(conn, limit)?;
         let mut drained = Drained::default();
-        let Some(last) = last else { return Ok(drained) };
-        let publishers = match &self.clock {
-            Some(_) => Publisher::ordinals(conn, &self.migration)?,
-            None => Vec::new(),
+        let Some(last) = noted.last else { return Ok(drained) };
+        if self.clock.is_none() {
+            self.keep_claims(conn, &noted.keys)?;
+        }
+        let mut batch = DrainBatch {
+            conn,
+            last,
+            publishers: match &self.clock {
+                Some(_) => Publisher::ordinals(conn, &self.migration)?,
+                None => Vec::new(),
+            },
+            publisher: None,
         };
-        let mut publisher = None;
-        for key in order {
-            let Some(note) = notes.get(&key) else {
-                continue;
-            };
-            self.decide(conn, note, &publishers, &mut publisher, &mut drained)?;
+        for (key, claim) in &noted.keys {
+            if self.clock.is_some() || *claim != Claim::Gone {
+                self.decide(&mut batch, key, *claim, &mut drained)?;
+            }
         }
         drained.notes = conn
             .prepare_cached(&self.sql.remove)
@@ -203,144 +242,198 @@ impl<'a> Drainer<'a> {
         Ok(drained)
     }
 
-    /// The first notes, by key, with the last note's id and the keys in order.
-    #[expect(clippy::type_complexity, reason = "three parts that are used together once")]
-    fn take(
-        &self,
-        conn: &Connection,
-        limit: u64,
-    ) -> Result<(Option<i64>, Vec<Vec<u8>>, HashMap<Vec<u8>, Notes>), DbError> {
+    /// The first notes, as what they say of each key.
+    fn take(&self, conn: &Connection, limit: u64) -> Result<Noted, DbError> {
         let what = "read the noted keys";
         let keys = self.target.table.key.len();
         let mut statement = conn.prepare_cached(&self.sql.take).doing(what)?;
         let mut rows = statement.query([limit.cast_signed()]).doing(what)?;
-        let (mut last, mut order) = (None, Vec::new());
-        let mut notes: HashMap<Vec<u8>, Notes> = HashMap::new();
+        let mut noted = Noted::default();
         while let Some(row) = rows.next().doing(what)? {
             let columns = |from: usize| {
                 (from..from + keys).map(|i| row.get(i)).collect::<rusqlite::Result<Vec<Datum>>>()
             };
-            last = Some(row.get(0).doing(what)?);
-            let kind = NoteKind::from_code(row.get(1).doing(what)?);
+            noted.last = Some(row.get(0).doing(what)?);
             let key = columns(2).doing(what)?;
-            let slot = encoded(&key);
-            let note = notes.entry(slot.clone()).or_insert_with(|| {
-                order.push(slot);
-                Notes { key, ..Notes::default() }
-            });
-            match kind {
-                Some(NoteKind::Insert) => (note.inserted, note.written) = (true, 0),
-                Some(NoteKind::Target) => note.written += 1,
-                Some(NoteKind::Key) => {
-                    let old = columns(2 + keys).doing(what)?;
-                    if old != note.key {
-                        // The row that had the old key is looked at too: it may be gone.
-                        let slot = encoded(&old);
-                        let before = note.before.get_or_insert(old).clone();
-                        notes.entry(slot.clone()).or_insert_with(|| {
-                            order.push(slot);
-                            Notes { key: before, ..Notes::default() }
-                        });
-                    }
+            match NoteKind::from_code(row.get(1).doing(what)?) {
+                Some(NoteKind::Insert { null: true }) if self.target.fill_null => {
+                    let shared = key.contains(&Datum::Null);
+                    let claim = noted.claim(key);
+                    *claim = if shared { *claim } else { Claim::Ours };
                 }
-                Some(NoteKind::Source) | None => {}
+                Some(NoteKind::Target { null: true }) if self.target.fill_null => {
+                    noted.claim(key);
+                }
+                Some(NoteKind::Insert { .. } | NoteKind::Target { .. }) => {
+                    *noted.claim(key) = Claim::User;
+                }
+                Some(NoteKind::Key) => {
+                    self.take_move(conn, &mut noted, columns(2 + keys).doing(what)?, key)?;
+                }
+                Some(NoteKind::Source) | None => {
+                    noted.claim(key);
+                }
             }
         }
-        // A row's old key is decided after its new one, which asks whose the old one was.
-        order.sort_by_key(|slot| notes.get(slot).is_none_or(|note| note.before.is_none()));
-        Ok((last, order, notes))
+        Ok(noted)
     }
 
-    fn decide(
+    /// A row went from key `old` to key `new`, and its claim with it.
+    fn take_move(
         &self,
         conn: &Connection,
-        note: &Notes,
-        publishers: &[i64],
-        publisher: &mut Option<Publisher>,
-        drained: &mut Drained,
-    ) -> Result<(), WriteError> {
-        let what = "look at a noted row";
-        let key = &note.key;
-        let found: Option<(Datum, Position)> = conn
-            .prepare_cached(&self.sql.row)
-            .and_then(|mut s| {
-                s.query_row(rusqlite::params_from_iter(key), |row| {
-                    let scan = (1..=self.terms).map(|i| row.get(i)).collect::<Result<_, _>>()?;
-                    Ok((row.get(0)?, Position(scan)))
-                })
-                .optional()
-            })
-            .doing(what)?;
-        let Some((cell, position)) = found else {
-            return Ok(on_key(conn, &self.sql.remove_user, key)?);
+        noted: &mut Noted,
+        old: Vec<Datum>,
+        new: Vec<Datum>,
+    ) -> Result<(), DbError> {
+        if encoded(&old) == encoded(&new) {
+            noted.claim(new);
+            return Ok(());
+        }
+        let claim = match *noted.claim(old.clone()) {
+            Claim::Known if self.clock.is_some() => Claim::Known,
+            Claim::Known if self.is_user(conn, &old)? => Claim::User,
+            Claim::Known | Claim::Gone => Claim::Ours,
+            known @ (Claim::User | Claim::Ours) => known,
         };
-        drained.keys.push(encoded(&position.0));
-        match self.owner(conn, note, &cell, publishers)? {
-            Owner::User => Ok(on_key(conn, &self.sql.add_user, key)?),
-            owner => {
+        // A key that holds a NULL may be shared: the rows that still have it keep their claim.
+        if !old.contains(&Datum::Null) {
+            *noted.claim(old) = Claim::Gone;
+        }
+        *noted.claim(new) = claim;
+        Ok(())
+    }
+
+    /// Brings the table of users' keys up to the notes. Removes first: two keys that differ may
+    /// be equal under their collation.
+    fn keep_claims(&self, conn: &Connection, keys: &[(Vec<Datum>, Claim)]) -> Result<(), DbError> {
+        for (key, claim) in keys {
+            if matches!(claim, Claim::Ours | Claim::Gone) {
                 on_key(conn, &self.sql.remove_user, key)?;
-                if self.derive {
-                    self.derive(conn, note, owner, &cell, publisher, &mut drained.counters)?;
-                }
-                Ok(())
             }
         }
+        for (key, _) in keys.iter().filter(|(_, claim)| *claim == Claim::User) {
+            on_key(conn, &self.sql.add_user, key)?;
+        }
+        Ok(())
+    }
+
+    /// Decides the rows that have a noted key: one, but for keys that hold a NULL.
+    fn decide(
+        &self,
+        batch: &mut DrainBatch<'_>,
+        key: &[Datum],
+        claim: Claim,
+        drained: &mut Drained,
+    ) -> Result<(), WriteError> {
+        let rows = self.rows(batch.conn, key)?;
+        if rows.is_empty() {
+            return Ok(self.row_is_gone(batch, key)?);
+        }
+        drained.keys.extend(rows.iter().map(|(_, position)| encoded(&position.0)));
+        for (cell, position) in rows {
+            let owner = self.owner(batch, key, claim, &cell)?;
+            if self.clock.is_some() {
+                let user = owner == Owner::User;
+                let sql = if user { &self.sql.add_user } else { &self.sql.remove_user };
+                on_key(batch.conn, sql, key)?;
+            } else if self.is_waiting(batch, key)? {
+                // Later notes tell more of the row; they decide it.
+                continue;
+            }
+            let row = NotedRow { key, position: &position, cell: &cell };
+            match (owner, self.derive) {
+                (Owner::User, _) => {}
+                (owner, true) => self.derive(batch, &row, owner, &mut drained.counters)?,
+                (_, false) => {
+                    self.set(batch.conn, &position, &Datum::Null)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// No row has the key. In a plain table it may have got another one, as a waiting note tells:
+    /// until then its claim is kept.
+    fn row_is_gone(&self, batch: &DrainBatch<'_>, key: &[Datum]) -> Result<(), DbError> {
+        if self.clock.is_none() {
+            let sql = format!("SELECT 1 FROM {} WHERE id > ?1 LIMIT 1", self.target.dirty_table());
+            let any = batch.conn.prepare_cached(&sql).and_then(|mut s| s.exists([batch.last]));
+            if any.doing("look for waiting notes")? {
+                return Ok(());
+            }
+        }
+        on_key(batch.conn, &self.sql.remove_user, key)
+    }
+
+    fn rows(&self, conn: &Connection, key: &[Datum]) -> Result<Vec<(Datum, Position)>, DbError> {
+        conn.prepare_cached(&self.sql.rows)
+            .and_then(|mut s| {
+                s.query_map(rusqlite::params_from_iter(key), |row| {
+                    let scan = (1..=self.terms).map(|i| row.get(i)).collect::<Result<_, _>>()?;
+                    Ok((row.get(0)?, Position(scan)))
+                })?
+                .collect()
+            })
+            .doing("look at a noted row")
     }
 
     fn owner(
         &self,
-        conn: &Connection,
-        note: &Notes,
+        batch: &DrainBatch<'_>,
+        key: &[Datum],
+        claim: Claim,
         cell: &Datum,
-        publishers: &[i64],
     ) -> Result<Owner, DbError> {
         let null = *cell == Datum::Null;
         if let Some(clock) = &self.clock {
-            return Ok(match clock.cell(conn, &note.key, publishers)? {
+            return Ok(match clock.cell(batch.conn, key, &batch.publishers)? {
                 Cell::Clockless | Cell::Published => Owner::Ours,
                 Cell::First if null && self.target.fill_null => Owner::OursWithNullClock,
                 Cell::First | Cell::User => Owner::User,
             });
         }
-        let was_user = !note.inserted && self.is_user(conn, note)?;
-        let by_user = if null {
-            !self.target.fill_null && (note.inserted || note.written > 0) || note.written > 1
-        } else {
-            note.inserted || note.written > 0
+        let user = match claim {
+            Claim::User => true,
+            Claim::Known => self.is_user(batch.conn, key)?,
+            Claim::Ours | Claim::Gone => false,
         };
-        Ok(if was_user || by_user { Owner::User } else { Owner::Ours })
+        // Which of the rows that share a key a user wrote is told by what they hold.
+        let shared = key.contains(&Datum::Null);
+        let ours = !user || shared && null && self.target.fill_null;
+        Ok(if ours { Owner::Ours } else { Owner::User })
     }
 
-    fn is_user(&self, conn: &Connection, note: &Notes) -> Result<bool, DbError> {
-        let one = |key: &Vec<Datum>| {
-            conn.prepare_cached(&self.sql.is_user)
-                .and_then(|mut s| s.exists(rusqlite::params_from_iter(key)))
-                .doing("look for a user's key")
-        };
-        if one(&note.key)? {
-            return Ok(true);
-        }
-        note.before.as_ref().map_or(Ok(false), one)
+    fn is_user(&self, conn: &Connection, key: &[Datum]) -> Result<bool, DbError> {
+        conn.prepare_cached(&self.sql.is_user)
+            .and_then(|mut s| s.exists(rusqlite::params_from_iter(key)))
+            .doing("look for a user's key")
+    }
+
+    fn is_waiting(&self, batch: &DrainBatch<'_>, key: &[Datum]) -> Result<bool, DbError> {
+        let last = Datum::Integer(batch.last);
+        batch
+            .conn
+            .prepare_cached(&self.sql.waiting)
+            .and_then(|mut s| s.exists(rusqlite::params_from_iter(key.iter().chain([&last]))))
+            .doing("look for waiting notes")
     }
 
     fn derive(
         &self,
-        conn: &Connection,
-        note: &Notes,
+        batch: &mut DrainBatch<'_>,
+        row: &NotedRow<'_>,
         owner: Owner,
-        cell: &Datum,
-        publisher: &mut Option<Publisher>,
         counters: &mut Counters,
     ) -> Result<(), WriteError> {
+        let conn = batch.conn;
         let native = self.target.delivery == Delivery::Native;
-        if native && *cell != Datum::Null {
+        if native && *row.cell != Datum::Null {
             // Published: a second value at version 0 would not win where the first one arrived.
             return Ok(());
         }
-        let Some(value) = self.value(conn, note, counters)? else {
-            return Ok(());
-        };
-        let written = match self.set(conn, note, &value) {
+        let Some(value) = self.value(conn, row.position, counters)? else { return Ok(()) };
+        let written = match self.set(conn, row.position, &value) {
             Err(WriteError::Row { .. }) if self.target.skip_errors => {
                 counters.rows_skipped += 1;
                 return Ok(());
@@ -348,19 +441,17 @@ impl<'a> Drainer<'a> {
             other => other?,
         };
         counters.rows_written += written;
-        let Some(clock) = &self.clock else {
-            return Ok(());
-        };
+        let Some(clock) = &self.clock else { return Ok(()) };
         if native && written > 0 {
-            let to = match publisher {
-                Some(to) => *to,
-                None => *publisher.insert(Publisher::advance(conn, &self.migration)?),
+            let to = match batch.publisher {
+                Some(to) => to,
+                None => *batch.publisher.insert(Publisher::advance(conn, &self.migration)?),
             };
             let seq = counters.change_records_written.cast_signed();
-            clock.publish(conn, &note.key, to, seq)?;
+            clock.publish(conn, row.key, to, seq)?;
             counters.change_records_written += 1;
         } else if owner == Owner::OursWithNullClock && written > 0 {
-            clock.remove(conn, &note.key)?;
+            clock.remove(conn, row.key)?;
         }
         Ok(())
     }
@@ -370,11 +461,11 @@ impl<'a> Drainer<'a> {
     fn value(
         &self,
         conn: &Connection,
-        note: &Notes,
+        position: &Position,
         counters: &mut Counters,
     ) -> Result<Option<Datum>, WriteError> {
         let result = conn.prepare_cached(&self.sql.value).and_then(|mut s| {
-            s.query_row(rusqlite::params_from_iter(&note.key), |row| row.get::<_, Datum>(0))
+            s.query_row(rusqlite::params_from_iter(&position.0), |row| row.get::<_, Datum>(0))
         });
         match result {
             Ok(value) => Ok(Some(value)),
@@ -384,18 +475,23 @@ impl<'a> Drainer<'a> {
             }
             Err(source) => {
                 let error = DbError::Sql { doing: "derive a noted row".to_owned(), source };
-                Err(row_failed(self.target, &Position(note.key.clone()), error))
+                Err(row_failed(self.target, position, error))
             }
         }
     }
 
-    fn set(&self, conn: &Connection, note: &Notes, value: &Datum) -> Result<u64, WriteError> {
-        let parameters = note.key.iter().chain(std::iter::once(value));
+    fn set(
+        &self,
+        conn: &Connection,
+        position: &Position,
+        value: &Datum,
+    ) -> Result<u64, WriteError> {
+        let parameters = position.0.iter().chain(std::iter::once(value));
         conn.prepare_cached(&self.sql.set)
             .and_then(|mut s| s.execute(rusqlite::params_from_iter(parameters)))
             .map(|n| n as u64)
             .doing(format!("write {}", ident(&self.target.column)))
-            .map_err(|error| row_failed(self.target, &Position(note.key.clone()), error))
+            .map_err(|error| row_failed(self.target, position, error))
     }
 }
 
@@ -405,3 +501,22 @@ fn on_key(conn: &Connection, sql: &str, key: &[Datum]) -> Result<(), DbError> {
         .doing("keep the users' keys")?;
     Ok(())
 }
+
+/// What is the same for every row of a batch.
+struct DrainBatch<'c> {
+    conn: &'c Connection,
+    /// The id of the last note that was taken.
+    last: i64,
+    publishers: Vec<i64>,
+    publisher: Option<Publisher>,
+}
+
+/// A row that has a noted key.
+struct NotedRow<'r> {
+    key: &'r [Datum],
+    position: &'r Position,
+    cell: &'r Datum,
+}
+
+#[cfg(test)]
+mod tests;

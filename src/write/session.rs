@@ -155,6 +155,33 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// True where somebody has changed the schema since this session accepted it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn schema_changed(&self) -> Result<bool, DbError> {
+        Ok(self.pragma("schema_version")? != self.schema_version)
+    }
+
+    /// As [`Self::transact`], for a `body` that holds for any schema: it runs again where the
+    /// schema was changed.
+    ///
+    /// # Errors
+    /// As [`Self::transact`]; [`WriteError::SchemaChanged`] only where that never ends.
+    pub fn transact_again<T>(
+        &mut self,
+        mut body: impl FnMut(&Connection) -> Result<T, WriteError>,
+    ) -> Result<Committed<T>, WriteError> {
+        const TRIES: u32 = 20;
+        for _ in 0..TRIES {
+            match self.transact(&mut body) {
+                Err(WriteError::SchemaChanged) => self.accept_schema()?,
+                other => return other,
+            }
+        }
+        Err(WriteError::SchemaChanged)
+    }
+
     fn pragma(&self, name: &str) -> Result<i64, DbError> {
         self.conn
             .prepare_cached(&format!("PRAGMA {name}"))

@@ -133,7 +133,7 @@ pub const REPLICATED: [Contestant; 7] = [
         "dotfill native, 10k records/tx, column there",
         Job::Dotfill(Delivery {
             name: "native",
-            arguments: &["--records-per-transaction", "10000"],
+            arguments: &["--lift-limits", "--records-per-transaction", "10000"],
         }),
     ),
     with_column("crsqlite_native", "dotfill native, column there", dotfill("native")),

@@ -1,0 +1,13 @@
+//! The command line as a script sees it: exit codes, messages, JSON, and what the file holds after.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod tool;
+
+mod a_failed_row_is_told_to_everyone_who_waits;
+mod a_migration_lives_from_run_to_forget;
+mod a_read_only_file_can_be_looked_at;
+mod a_refusal_names_what_is_wrong_and_changes_nothing;
+mod a_run_can_be_stopped_and_continued;
+mod help_is_as_recorded;
+mod output_goes_where_it_belongs;
+mod verify_finds_what_differs;
