@@ -1,5 +1,6 @@
 //! `doctor`: what is wrong or owed in a database, worst first.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use super::{Failure, exit, output};
@@ -23,9 +24,9 @@ pub fn run(db: &Path, json: bool) -> Result<u8, Failure> {
 fn render(findings: &[Finding]) -> String {
     let mut out = String::new();
     for Finding { severity, what, detail, next } in findings {
-        out.push_str(&format!("{:<5}  {what}: {detail}\n", severity.to_string()));
+        let _ = writeln!(out, "{:<5}  {what}: {detail}", severity.to_string());
         if let Some(next) = next {
-            out.push_str(&format!("       next: {}\n", next.replace('\n', "\n             ")));
+            let _ = writeln!(out, "       next: {}", next.replace('\n', "\n             "));
         }
     }
     out

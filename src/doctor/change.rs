@@ -1,6 +1,8 @@
 //! One change of a migration: its column, its triggers and side tables, the keys that wait, and
 //! whether its values have been stamped.
 
+use std::fmt::Write;
+
 use super::{Finding, Patient, leftover, shell, stamp};
 use crate::db::quote::ident;
 use crate::db::{DbError, Table};
@@ -159,7 +161,7 @@ fn missing(
     }
     let names: Vec<&str> = lost.iter().map(|(name, _)| *name).collect();
     let mut sql: String = lost.iter().map(|(_, sql)| format!("{sql};\n")).collect();
-    sql.push_str(&format!("UPDATE _dotfill_changes SET seeded = 0 WHERE n = {};", change.n));
+    let _ = write!(sql, "UPDATE _dotfill_changes SET seeded = 0 WHERE n = {};", change.n);
     Ok(Some(Finding::wrong(
         format!("triggers of {}", cell_name(change)),
         format!(

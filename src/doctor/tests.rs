@@ -25,18 +25,17 @@ struct Case {
 impl Case {
     /// A plain table of 20 rows.
     fn plain(toml: &str) -> Self {
-        Self::made(toml, |conn| fill(conn))
-    }
-
-    fn made(toml: &str, make: impl FnOnce(&Connection)) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let file = folder.path().join("owners.toml");
         std::fs::write(&file, toml).expect("file");
         let migration = Migration::load(&file).expect("migration");
         let case = Self { folder, migration };
-        let conn = case.connect();
-        conn.execute_batch("PRAGMA journal_mode = WAL").expect("WAL");
-        make(&conn);
+        case.sql(
+            "PRAGMA journal_mode = WAL; \
+             CREATE TABLE machines(id INTEGER NOT NULL PRIMARY KEY, app TEXT, note TEXT); \
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20) \
+             INSERT INTO machines SELECT i, 'app-' || i, 'note' FROM n",
+        );
         case
     }
 
@@ -103,15 +102,6 @@ impl Case {
         let sql = &next[next.find('\'').expect("quote") + 1..next.rfind('\'').expect("quote")];
         self.sql(&sql.replace("'\\''", "'"));
     }
-}
-
-fn fill(conn: &Connection) {
-    conn.execute_batch(
-        "CREATE TABLE machines(id INTEGER NOT NULL PRIMARY KEY, app TEXT, note TEXT); \
-         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20) \
-         INSERT INTO machines SELECT i, 'app-' || i, 'note' FROM n",
-    )
-    .expect("rows");
 }
 
 fn next(finding: &Finding) -> &str {

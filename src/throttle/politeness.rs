@@ -24,8 +24,11 @@ const HOLD_ALONE: Duration = Duration::from_millis(25);
 const HOLD_QUIET: Duration = Duration::from_millis(4);
 /// The hold when others have been quiet for [`CALM_AFTER`].
 const HOLD_CALM: Duration = Duration::from_millis(8);
-/// The shortest gap: below it a poll of the busy handler hardly ever hits.
-const GAP_MIN: Duration = Duration::from_millis(1);
+/// The shortest gap. `SQLite`'s busy handler sleeps 1 ms after its first try: whoever met a hold of
+/// less than 1 ms wakes up in a gap that is a little longer than that sleep really takes.
+const GAP_MIN: Duration = Duration::from_micros(1250);
+/// How much of the longest hold a batch aims at while others write: the rest is for what varies.
+const BUSY_SHARE: f64 = 0.8;
 /// How much of a new measurement enters the estimate when a hold did not overrun.
 const WEIGHT: f64 = 0.3;
 
@@ -175,7 +178,7 @@ impl Politeness {
             Company::Alone => self.hold.max(HOLD_ALONE),
             Company::Quiet if self.undisturbed() >= CALM_AFTER => self.hold.max(HOLD_CALM),
             Company::Quiet => self.hold.max(HOLD_QUIET),
-            Company::Busy => self.hold,
+            Company::Busy => self.hold.mul_f64(BUSY_SHARE),
         }
     }
 }

@@ -26,8 +26,8 @@ pub struct Tuning {
     /// limit, and expensive expressions are what readers pay off for. Read when the job starts.
     pub threads: usize,
     /// `--hold-ms`: the longest time, in milliseconds, that one transaction holds the write lock
-    /// while others write. 1 to 1000, default 2: with gaps as long, the 99th percentile of other
-    /// writers stays below 5 ms.
+    /// while others write. 1 to 1000, default 1: whoever meets it tries again 1 ms later, when
+    /// the lock is free.
     pub hold_ms: u64,
     /// `--batch-rows-max`: rows in one transaction at most, also when nobody else writes. 1 to
     /// 1 000 000, default 20 000: beyond it batches gain no speed and cost memory and log.
@@ -61,7 +61,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             threads: 0,
-            hold_ms: 2,
+            hold_ms: 1,
             batch_rows_max: 20_000,
             records_per_transaction: 200,
             rows_per_second: None,
