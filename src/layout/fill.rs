@@ -303,3 +303,6 @@ impl<'a> FillSql<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
