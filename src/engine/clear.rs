@@ -20,6 +20,9 @@ use crate::write::{Drainer, Prepared, WriteError, any_dirty, connect, prepare};
 /// Notes that one transaction takes.
 const LAST_NOTES: u64 = 500;
 
+/// Rows that one transaction clears at most.
+const RANGE_ROWS: u64 = 1000;
+
 /// What rolling back did.
 #[derive(Clone, Debug, Serialize)]
 pub struct RollbackReport {
@@ -154,7 +157,8 @@ fn clear_ranges(
     let drainer = Drainer::new(target, job.migration.id.as_str(), false);
     job.pace.stage(Stage::Clearing, 0, change.rows_total);
     let conn = super::proof::reader(&job.db)?;
-    let mut splitter = Splitter::new(&conn, &target.table, 1000, None);
+    let rows = job.pace.tuning().batch_rows_max.min(RANGE_ROWS);
+    let mut splitter = Splitter::new(&conn, &target.table, rows, None);
     while let Some(range) = splitter.next_range()? {
         if let Err(stop) = job.pace.before_batch(&mut job.session)? {
             return Ok(Some(stop));

@@ -9,6 +9,9 @@ use crate::split::Splitter;
 use crate::state::ChangeRow;
 use crate::write::{Seeder, WriteError};
 
+/// Rows that one transaction looks at, at most.
+const RANGE_ROWS: u64 = 2000;
+
 /// Seeds the users' keys of `target`, unless that has been done. Begins again after a stop, which
 /// does no harm: a key is noted once.
 pub(super) fn seed(
@@ -48,7 +51,8 @@ fn seed_rows(
 ) -> Result<Option<Stop>, RunError> {
     job.pace.stage(Stage::Seeding, 0, change_total(job, target)?);
     let conn = reader(&job.db)?;
-    let mut splitter = Splitter::new(&conn, &target.table, 2000, None);
+    let rows = job.pace.tuning().batch_rows_max.min(RANGE_ROWS);
+    let mut splitter = Splitter::new(&conn, &target.table, rows, None);
     while let Some(range) = splitter.next_range()? {
         if let Err(stop) = job.pace.before_batch(&mut job.session)? {
             return Ok(Some(stop));

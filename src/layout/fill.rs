@@ -304,3 +304,6 @@ impl<'a> FillSql<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

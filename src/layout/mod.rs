@@ -7,6 +7,8 @@ pub mod crsqlite;
 mod fill;
 mod keys;
 mod notes;
+#[cfg(test)]
+pub(crate) mod plans;
 mod target;
 
 pub use fill::{FillSql, Filter};

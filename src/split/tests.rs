@@ -81,3 +81,16 @@ fn a_position_survives_its_text_form() {
         assert_eq!(Position::from_text(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn ranges_are_found_without_a_scan_or_a_sort() {
+    for place in crate::layout::plans::places() {
+        let splitter = Splitter::new(&place.conn, &place.target.table, 250, None);
+        for sql in [&splitter.step[1], &splitter.rest[1]] {
+            place.assert_seeks(sql);
+        }
+        for sql in splitter.step.iter().chain(&splitter.rest) {
+            place.assert_takes_the_first(sql);
+        }
+    }
+}

@@ -46,20 +46,7 @@ impl<'a> Seeder<'a> {
         session: &mut Session<'_>,
         range: &Range,
     ) -> Result<Committed<u64>, WriteError> {
-        let sides = list(KeyMatch::side_columns(self.target, 'k'));
-        let keys = list(self.target.table.key.iter().map(|k| crate::db::quote::ident(&k.name)));
-        let column = self.target.column_sql();
-        let user = self.target.user_table();
-        // With fill_null = false a NULL that stands there has a meaning, and is a user's too.
-        let theirs =
-            if self.target.fill_null { format!("{column} IS NOT NULL") } else { "true".to_owned() };
-        let sql = format!(
-            "INSERT INTO {user} ({sides}) SELECT {keys} FROM {} WHERE {} AND {theirs} \
-             AND NOT EXISTS (SELECT 1 FROM {user} WHERE {})",
-            self.target.table.sql(),
-            RangeSql::new(&self.target.table.scan).within(range.bounded()),
-            KeyMatch::of_row(self.target, &user)
-        );
+        let sql = self.of_range(range.bounded());
         session.transact(|conn| {
             conn.prepare_cached(&sql)
                 .and_then(|mut s| s.execute(rusqlite::params_from_iter(range.parameters())))
@@ -67,6 +54,32 @@ impl<'a> Seeder<'a> {
                 .doing("read which cells users own")
                 .map_err(Into::into)
         })
+    }
+
+    /// `result` over the clock rows of the column in a slice.
+    fn of_slice(&self, cr: &CrTable, result: &str) -> String {
+        format!(
+            "SELECT {result} FROM {} WHERE key > ?1 AND key <= ?2 AND col_name = {}",
+            cr.clock,
+            text(&self.target.column)
+        )
+    }
+
+    fn of_range(&self, bounded: bool) -> String {
+        let sides = list(KeyMatch::side_columns(self.target, 'k'));
+        let keys = list(self.target.table.key.iter().map(|k| crate::db::quote::ident(&k.name)));
+        let column = self.target.column_sql();
+        let user = self.target.user_table();
+        // With fill_null = false a NULL that stands there has a meaning, and is a user's too.
+        let theirs =
+            if self.target.fill_null { format!("{column} IS NOT NULL") } else { "true".to_owned() };
+        format!(
+            "INSERT INTO {user} ({sides}) SELECT {keys} FROM {} WHERE {} AND {theirs} \
+             AND NOT EXISTS (SELECT 1 FROM {user} WHERE {})",
+            self.target.table.sql(),
+            RangeSql::new(&self.target.table.scan).within(bounded),
+            KeyMatch::of_row(self.target, &user)
+        )
     }
 
     /// The highest key number of the clock table, and whether it has rows for the column at all.
@@ -90,11 +103,7 @@ impl<'a> Seeder<'a> {
         cr: &CrTable,
         slice: (i64, i64),
     ) -> Result<bool, DbError> {
-        let sql = format!(
-            "SELECT 1 FROM {} WHERE key > ?1 AND key <= ?2 AND col_name = {}",
-            cr.clock,
-            text(&self.target.column)
-        );
+        let sql = self.of_slice(cr, "1");
         conn.prepare_cached(&sql).and_then(|mut s| s.exists(slice)).doing("read the clock table")
     }
 
@@ -110,11 +119,7 @@ impl<'a> Seeder<'a> {
         slice: (i64, i64),
         change: &mut ChangeRow,
     ) -> Result<Committed<u64>, WriteError> {
-        let count = format!(
-            "SELECT count(*) FROM {} WHERE key > ?1 AND key <= ?2 AND col_name = {}",
-            cr.clock,
-            text(&self.target.column)
-        );
+        let count = self.of_slice(cr, "count(*)");
         let before = &*change;
         let target = self.target;
         let done = session.transact(|conn| {
@@ -133,5 +138,23 @@ impl<'a> Seeder<'a> {
         let Committed { value: (noted, after), hold, was_busy, foreign, stop } = done;
         *change = after;
         Ok(Committed { value: noted, hold, was_busy, foreign, stop })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::plans::places;
+
+    #[test]
+    fn seeding_a_range_or_a_slice_seeks() {
+        for place in places() {
+            let seeder = Seeder::new(&place.target);
+            place.assert_seeks(&seeder.of_range(false));
+            place.assert_seeks(&seeder.of_range(true));
+            if let Some(cr) = seeder.by_clock() {
+                place.assert_seeks(&seeder.of_slice(cr, "count(*)"));
+            }
+        }
     }
 }

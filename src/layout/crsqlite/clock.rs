@@ -200,6 +200,18 @@ impl Publisher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::plans::places;
+
+    #[test]
+    fn statements_per_key_seek() {
+        for place in places() {
+            let Some(cr) = place.crsqlite() else { continue };
+            let sql = ClockSql::new(cr, &place.target);
+            for sql in [&sql.find, &sql.remove, &sql.publish, &sql.create_key] {
+                place.assert_seeks(sql);
+            }
+        }
+    }
 
     #[test]
     fn a_publisher_site_depends_on_migration_and_replica() {
