@@ -12,6 +12,7 @@ mod failure;
 mod forget;
 mod log;
 mod output;
+pub mod plan;
 mod planning;
 mod progress;
 mod ramp;

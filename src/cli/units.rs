@@ -30,13 +30,7 @@ pub fn bytes(n: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    let decimals = if value < 9.95 {
-        2
-    } else if value < 99.95 {
-        1
-    } else {
-        0
-    };
+    let decimals = usize::from(value < 9.95) + usize::from(value < 99.95);
     format!("{value:.decimals$} {}", UNITS[unit])
 }
 

@@ -73,3 +73,35 @@ fn pass(
     }
     Ok(began.elapsed().checked_div(seen).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::migration::Migration;
+    use crate::plan::resolve;
+
+    fn cost(value: &str) -> Duration {
+        let mut conn = Connection::open_in_memory().expect("memory");
+        conn.execute_batch(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); \
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) \
+             INSERT INTO t SELECT i, 'app-' || i FROM n;",
+        )
+        .expect("rows");
+        let text = format!(
+            "id = \"m\"\n[[change]]\nkind = \"column\"\ntable = \"t\"\ncolumn = \"o\"\n\
+             type = \"TEXT\"\nvalue = \"{value}\"\n"
+        );
+        let migration = Migration::parse(&text, Path::new("m.toml")).expect("a migration");
+        let resolved = resolve(&mut conn, &migration, 0).expect("resolved");
+        expression_cost(&conn, &resolved.target, None).expect("a cost")
+    }
+
+    #[test]
+    fn an_expression_that_does_much_costs_more() {
+        let much = "length(hex(zeroblob(20000)) || a) || hex(replace(hex(zeroblob(3000)), '0', a))";
+        assert!(cost(much) > cost("'o-' || a"));
+    }
+}

@@ -1,22 +1,29 @@
 //! From a migration file and a database to a `Plan`: a value that can be printed and is exactly
-//! what `run` executes. Writes nothing.
+//! what `run` executes, with what every way of getting there costs. Writes nothing.
 
+mod advice;
+mod bill;
+mod cells;
 mod choose;
+mod chunks;
+mod copy;
+mod cost;
 mod error;
+mod expression;
+mod folder;
+mod fullness;
+mod number;
+mod record;
 mod resolve;
+mod sample;
+mod trial;
 mod triggers;
 
+pub use bill::{ChangePlan, Plan, PlanOptions, plan, predicted_growth};
+pub use cells::{Cells, Estimate};
+pub use cost::{Cost, DIGEST_BYTES_MAX, Way};
 pub use error::PlanError;
-pub use resolve::{Resolved, resolve};
-pub use triggers::UserTrigger;
-mod expression;
-mod record;
 pub use expression::expression_cost;
 pub use record::{Records, record_bytes};
-/// tmp
-pub fn predicted_growth(
-    _: &std::path::Path,
-    _: &crate::migration::Migration,
-) -> Result<u64, PlanError> {
-    Ok(0)
-}
+pub use resolve::{Resolved, resolve};
+pub use triggers::UserTrigger;
