@@ -129,6 +129,11 @@ impl Output {
 pub struct Running(Option<Child>);
 
 impl Running {
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let child = self.0.as_ref().unwrap();
