@@ -52,6 +52,7 @@ impl<'a> Job<'a> {
         super::space::check(db, migration, &resolved, &options.tuning)?;
         use_wal(&conn, db)?;
         let pace = Pace::new(db, options, clock, monitor)?;
+        pace.wal.begin(&conn)?;
         let lease = lease(&mut conn, migration, options, clock)?;
         let mut session = Session::new(conn, lease, monitor)?;
         let fires = resolved.iter().any(|change| !change.triggers.is_empty());
