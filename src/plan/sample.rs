@@ -110,6 +110,8 @@ fn connect(path: &Path) -> Result<Connection, DbError> {
          PRAGMA ignore_check_constraints = ON;",
     )
     .doing(what)?;
+    // What is tried here calls the function that numbers change records.
+    crate::layout::crsqlite::register(&conn)?;
     Ok(conn)
 }
 
