@@ -86,7 +86,8 @@ fn is_due(at: Instant, then: &Progress, now: &Progress) -> bool {
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
 fn steps(progress: &Progress) -> u64 {
-    (progress.percent() * 10.0) as u64
+    // Nothing counted yet is not everything done.
+    if progress.rows_total == 0 { 0 } else { (progress.percent() * 10.0) as u64 }
 }
 
 /// `filling 61.3 % of 1,000,000 rows, 410,000 rows/s, 0.9 s left`.
