@@ -24,11 +24,11 @@ pub(super) fn seed(
     }
     let seeder = Seeder::new(target);
     let stopped = loop {
-        let seeded = match seeder.by_clock() {
+        let result = match seeder.by_clock() {
             Some(_) => seed_clock(job, &seeder, change),
             None => seed_rows(job, target, &seeder),
         };
-        match seeded {
+        match result {
             // Rows may have been renumbered: begin again.
             Err(RunError::Write(WriteError::SchemaChanged)) => job.look_again(target)?,
             other => break other?,
