@@ -6,10 +6,7 @@ mod bill;
 mod cells;
 mod choose;
 mod chunks;
-<<<<<<< HEAD
 mod copy;
-=======
->>>>>>> h-g
 mod cost;
 mod error;
 mod expression;
