@@ -336,31 +336,6 @@ fn native_with_text_keys_grows_and_ships_as_predicted() {
     compare("cr native text", shape, "native", "");
 }
 
-/// Other sizes, by hand: `PLAN_ROWS=1000000 cargo test --test plan_bill large -- --ignored`.
-#[test]
-#[ignore = "takes a minute"]
-fn large_tables_grow_as_predicted() {
-    let rows = std::env::var("PLAN_ROWS").ok().and_then(|rows| rows.parse().ok());
-    let rows = rows.unwrap_or(1_000_000);
-    compare("large plain", Shape { rows, ..PLAIN }, "derive", "");
-    compare("large cr derive", Shape { rows, replicated: true, ..PLAIN }, "derive", "");
-    compare("large cr native", Shape { rows, replicated: true, ..PLAIN }, "native", "");
-}
-
-/// A database by hand, with a table `machines` that has a column `app`; it is copied, not changed:
-/// `PLAN_DB=FILE cargo test --test plan_bill given -- --ignored`.
-#[test]
-#[ignore = "needs PLAN_DB"]
-fn a_given_database_grows_as_predicted() {
-    let given = std::env::var("PLAN_DB").expect("PLAN_DB");
-    for delivery in ["derive", "native"] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("app.db");
-        std::fs::copy(&given, &path).expect("a copy");
-        compare_with(delivery, &Fixture { _folder: folder, path }, delivery, "");
-    }
-}
-
 #[test]
 fn a_naive_update_is_billed_for_every_record_and_receiver() {
     let shape = Shape { rows: 30_000, replicated: true, ..PLAIN };

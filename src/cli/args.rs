@@ -36,7 +36,7 @@ pub struct VoiceArgs {
     /// No progress, and errors only in the log
     #[arg(long, short, global = true)]
     pub quiet: bool,
-    /// More in the log; twice for everything (RUST_LOG overrides)
+    /// More in the log; twice for everything (`RUST_LOG` overrides)
     #[arg(long, short, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 }

@@ -132,8 +132,8 @@ fn making(options: &demo::DemoOptions) -> String {
         ),
         None => format!(
             "Two PLAIN databases with one table of {rows} rows ..\n\
-             cr-sqlite's extension was not found, so there is nothing that replicates and no \
-             change\nrecord that could be saved. To see it on real cr-sqlite: {HOW_TO_GET_IT}.\n"
+             cr-sqlite's extension was not found, so nothing is replicated here and no change \
+             record saved.\nTo see it on real cr-sqlite: {HOW_TO_GET_IT}.\n"
         ),
     }
 }

@@ -1,5 +1,6 @@
 //! Progress on standard error: a bar on a terminal, lines elsewhere, nothing with `--quiet`.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -85,7 +86,8 @@ fn is_due(at: Instant, then: &Progress, now: &Progress) -> bool {
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
 fn steps(progress: &Progress) -> u64 {
-    (progress.percent() * 10.0) as u64
+    // Nothing counted yet is not everything done.
+    if progress.rows_total == 0 { 0 } else { (progress.percent() * 10.0) as u64 }
 }
 
 /// `filling 61.3 % of 1,000,000 rows, 410,000 rows/s, 0.9 s left`.
@@ -94,15 +96,17 @@ fn line(progress: &Progress) -> String {
     let total = progress.rows_total;
     if total > 0 && progress.phase != Stage::Following {
         let percent = units::percent(progress.rows_done, total);
-        line.push_str(&format!(" {percent} of {} rows", units::count(total)));
+        let _ = write!(line, " {percent} of {} rows", units::count(total));
     }
     if progress.rows_per_second >= 1.0 {
-        line.push_str(&format!(", {}", units::rate(progress.rows_per_second, "rows")));
+        let _ = write!(line, ", {}", units::rate(progress.rows_per_second, "rows"));
     }
     match (&progress.paused, progress.eta()) {
-        (Some(reason), _) => line.push_str(&format!(", paused: {reason}")),
+        (Some(reason), _) => {
+            let _ = write!(line, ", paused: {reason}");
+        }
         (None, Some(rest)) if rest > Duration::ZERO => {
-            line.push_str(&format!(", {} left", units::duration(rest)));
+            let _ = write!(line, ", {} left", units::duration(rest));
         }
         (None, _) => {}
     }

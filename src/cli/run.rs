@@ -1,5 +1,7 @@
 //! `run`: the backfill itself, and what it did.
 
+use std::fmt::Write;
+
 use serde_json::json;
 
 use super::args::{OneArgs, RunArgs};
@@ -55,7 +57,7 @@ fn render(report: &RunReport, one: &OneArgs) -> String {
         (report.dirty_rows, "noted, to be derived again"),
     ] {
         if n > 0 {
-            rows.push_str(&format!("; {} {what}", count(n)));
+            let _ = write!(rows, "; {} {what}", count(n));
         }
     }
     let mut lines = vec![("rows", rows)];
@@ -98,7 +100,7 @@ fn time(report: &RunReport) -> String {
         units::rate(report.rows_per_second, "rows")
     );
     if report.throttled_seconds >= 0.05 {
-        text.push_str(&format!(", {} of it paused", units::seconds(report.throttled_seconds)));
+        let _ = write!(text, ", {} of it paused", units::seconds(report.throttled_seconds));
     }
     text
 }

@@ -1,5 +1,6 @@
 //! `status`: the migrations of a database, from outside.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use super::args::StatusArgs;
@@ -108,12 +109,12 @@ fn runner(one: &MigrationStatus, rate: Option<f64>) -> String {
     };
     let mut text = owner.clone();
     if let Some(rate) = rate {
-        text.push_str(&format!(", {}", units::rate(rate, "rows")));
+        let _ = write!(text, ", {}", units::rate(rate, "rows"));
         let left = rest(one, rate);
-        text.push_str(&format!(", {} left", units::seconds(left)));
+        let _ = write!(text, ", {} left", units::seconds(left));
     }
     if let Some(reason) = &one.throttle_reason {
-        text.push_str(&format!(", paused: {reason}"));
+        let _ = write!(text, ", paused: {reason}");
     }
     text
 }

@@ -1,5 +1,7 @@
 //! `verify`: the local proof, made again.
 
+use std::fmt::Write;
+
 use super::args::VerifyArgs;
 use super::{Failure, exit, output, units, which};
 use crate::engine::{self, Verdict, VerifyReport};
@@ -38,16 +40,16 @@ fn render(report: &VerifyReport) -> String {
         units::count(report.rows_different)
     );
     if let Some(reason) = &report.reason {
-        text.push_str(&format!("  {reason}\n"));
+        let _ = writeln!(text, "  {reason}");
     }
     for change in &report.changes {
         for example in &change.examples {
-            text.push_str(&format!("  {}: row ({example})\n", change.table));
+            let _ = writeln!(text, "  {}: row ({example})", change.table);
         }
     }
     if report.rows_pending > 0 {
         let pending = units::count(report.rows_pending);
-        text.push_str(&format!("  {pending} rows are noted and will be derived again\n"));
+        let _ = writeln!(text, "  {pending} rows are noted and will be derived again");
     }
     text
 }

@@ -30,10 +30,7 @@ pub fn migration(one: &OneArgs) -> Result<Migration, Failure> {
         return Ok(Migration::load(path)?);
     }
     let conn = db::open(&one.db.db, Access::Read)?;
-    let row = match state::exists(&conn)? {
-        true => MigrationRow::read(&conn, &one.migration)?,
-        false => None,
-    };
+    let row = if state::exists(&conn)? { MigrationRow::read(&conn, &one.migration)? } else { None };
     match row {
         Some(row) => Ok(Migration::parse(&row.text, path)?),
         None => Err(unknown(&one.migration, &one.db.db)),

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 /// How to get the extension, for people who have none.
-pub const HOW_TO_GET_IT: &str = "run tools/crsqlite in dotfill's source, or name the library of \
-    cr-sqlite 0.17 in DOTFILL_CRSQLITE";
+pub const HOW_TO_GET_IT: &str = "run tools/crsqlite of dotfill's source,\nor name the library \
+    of cr-sqlite 0.17 in DOTFILL_CRSQLITE";
 
 /// Names the library.
 const VARIABLE: &str = "DOTFILL_CRSQLITE";

@@ -52,6 +52,7 @@ impl<'a> Job<'a> {
         super::space::check(db, migration, &resolved, &options.tuning)?;
         use_wal(&conn, db)?;
         let pace = Pace::new(db, options, clock, monitor)?;
+        pace.wal.begin(&conn)?;
         let lease = lease(&mut conn, migration, options, clock)?;
         let mut session = Session::new(conn, lease, monitor)?;
         let fires = resolved.iter().any(|change| !change.triggers.is_empty());
@@ -194,11 +195,10 @@ fn lease(
 ) -> Result<Lease, RunError> {
     let id = migration.id.as_str();
     if !state::exists(conn)? || MigrationRow::read(conn, id)?.is_none() {
-        let text = std::fs::read_to_string(&migration.path).unwrap_or_default();
         let tx = db::begin(conn, rusqlite::TransactionBehavior::Immediate, "record the migration")?;
         state::create(&tx)?;
         if MigrationRow::read(&tx, id)?.is_none() {
-            MigrationRow::insert(&tx, id, &migration.digest, &text)?;
+            MigrationRow::insert(&tx, id, &migration.digest, &migration.text)?;
         }
         tx.commit().doing("record the migration")?;
         check_known(conn, migration)?;

@@ -52,7 +52,8 @@ impl Wal {
         self.max_bytes = max_bytes;
     }
 
-    /// The largest size of the WAL file seen, in bytes.
+    /// The most of the WAL that was in use after a commit of ours, in bytes. The file is as large,
+    /// unless others had made it larger before.
     pub(super) fn peak_bytes(&self) -> u64 {
         self.peak_bytes
     }
@@ -70,7 +71,7 @@ impl Wal {
     /// After a commit: measures, and wakes the checkpointer when there is enough to copy.
     pub(super) fn after_commit(&mut self) {
         let pages = wal_pages();
-        self.peak_bytes = self.peak_bytes.max(std::fs::metadata(&self.path).map_or(0, |m| m.len()));
+        self.peak_bytes = self.peak_bytes.max(self.used_bytes());
         if pages < self.seen_pages {
             self.seen_pages = 0;
         }
@@ -119,6 +120,12 @@ impl Wal {
             limit: self.max_bytes.to_string(),
             wait: Duration::from_millis(100),
         }))
+    }
+
+    /// Before a job: a WAL that others have left above the limit is truncated, where nobody uses it.
+    pub(super) fn begin(&self, conn: &Connection) -> Result<(), DbError> {
+        let bytes = std::fs::metadata(&self.path).map_or(0, |meta| meta.len());
+        if bytes > self.max_bytes { Self::finish(conn) } else { Ok(()) }
     }
 
     /// At the end of a job: copies what is left, and truncates the file where nobody uses it.

@@ -47,6 +47,8 @@ pub struct Migration {
     pub changes: Vec<Change>,
     /// The file, as the caller named it; for messages.
     pub path: PathBuf,
+    /// The file's text; kept in the database, so that a migration can be named by its id there.
+    pub text: String,
     /// BLAKE3 of what the migration means: comments, white space, the order of keys, the path
     /// and the budget do not change it; the encoding is specified in `migration/digest.rs`.
     pub digest: [u8; 32],

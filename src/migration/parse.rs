@@ -31,8 +31,8 @@ pub(super) fn migration(text: &str, path: &Path) -> Result<Migration, MigrationE
     let budget = budget(&top)?;
     let changes = changes(&top)?;
     let digest = digest(&id, epoch.as_deref(), minimum_client.as_deref(), &changes);
-    let path = path.to_owned();
-    Ok(Migration { id, epoch, minimum_client, budget, changes, path, digest })
+    let (path, text) = (path.to_owned(), text.to_owned());
+    Ok(Migration { id, epoch, minimum_client, budget, changes, path, text, digest })
 }
 
 fn syntax(source: &Source<'_>, error: &toml::de::Error) -> MigrationError {

@@ -62,11 +62,10 @@ pub(super) fn owes(resolved: &Resolved) -> Vec<String> {
     let replicated = matches!(resolved.target.layout, Layout::CrSqlite(_));
     let owed: &[&str] = match (resolved.target.delivery, replicated) {
         (Delivery::Derive, true) => &[
-            "every replica derives for itself: run dotfill on each, then compare their digests \
-             with `dotfill verify`",
+            "every replica derives for itself: run dotfill on each, then compare what `dotfill \
+             digest` prints on each",
             "the values have no clock rows, so cr-sqlite's own sync does not carry them: a replica \
-             that joins later takes them with `dotfill apply` from an `dotfill export`, or with \
-             `dotfill run` while the migration is open",
+             that joins later runs the migration itself, or begins as a copy of a filled file",
             "a later full crsql_commit_alter stamps these values at version 1, with a change \
              record for each; Corrosion's own schema change does not",
             "a user who writes the value that is already there leaves no change record",

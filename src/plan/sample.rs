@@ -103,12 +103,15 @@ pub(super) fn used_bytes(conn: &Connection) -> Result<u64, DbError> {
 fn connect(path: &Path) -> Result<Connection, DbError> {
     let what = "open the plan's sample";
     let conn = Connection::open(path).doing(what)?;
+    crate::layout::crsqlite::register(&conn)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).doing(what)?;
     conn.execute_batch(
         "PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF; \
          PRAGMA ignore_check_constraints = ON;",
     )
     .doing(what)?;
+    // What is tried here calls the function that numbers change records.
+    crate::layout::crsqlite::register(&conn)?;
     Ok(conn)
 }
 

@@ -44,3 +44,18 @@ fn completions_are_scripts() {
     }
     call(&["completions", "tcsh"]).expect(2).says(&["tcsh", "bash"]);
 }
+
+#[test]
+fn a_plan_is_a_table_or_an_object_and_writes_nothing() {
+    let folder = Folder::with_rows(5000);
+    let before = std::fs::read(folder.path("t.db")).unwrap();
+    let table = folder.run("plan", &["--replicas", "3"]).expect(0).stdout;
+    for word in ["5,000 rows", "derive", "3 replicas"] {
+        assert!(table.contains(word), "{table}");
+    }
+    let plan = folder.run("plan", &["--exact", "--json"]).expect(0).json();
+    assert_eq!(plan["changes"][0]["rows"], 5000);
+    assert!(plan["changes"][0]["costs"][0]["way"].is_string(), "{plan}");
+    assert!(std::fs::read(folder.path("t.db")).unwrap() == before, "the file was changed");
+    call(&["plan", "--db", "x"]).expect(2).says(&["<MIGRATION>"]);
+}

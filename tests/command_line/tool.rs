@@ -129,6 +129,11 @@ impl Output {
 pub struct Running(Option<Child>);
 
 impl Running {
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let child = self.0.as_ref().unwrap();
@@ -168,7 +173,15 @@ pub fn call_as_nobody(folder: &Path, args: &[&str]) -> Output {
     if rustix::process::geteuid().is_root() {
         command.uid(65534).gid(65534);
     }
-    Output::new(&command.args(args).stdin(Stdio::null()).output().unwrap())
+    command.args(args).stdin(Stdio::null());
+    // Another test's fork may hold the copy open for writing for a moment.
+    let busy = |e: &std::io::Error| e.kind() == std::io::ErrorKind::ExecutableFileBusy;
+    loop {
+        match command.output() {
+            Err(error) if busy(&error) => std::thread::yield_now(),
+            other => return Output::new(&other.unwrap()),
+        }
+    }
 }
 
 fn tool<S: AsRef<str>>(args: &[S]) -> Command {
