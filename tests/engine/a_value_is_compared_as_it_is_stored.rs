@@ -32,7 +32,9 @@ const VALUES: [&str; 22] = [
 fn schema(type_name: &str, rest: &str) -> String {
     let rows = VALUES.iter().enumerate().map(|(i, value)| format!("({i}, {value})"));
     let rows = rows.collect::<Vec<_>>().join(", ");
-    format!("CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, src{type_name}){rest}; INSERT INTO t VALUES {rows}")
+    format!(
+        "CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, src{type_name}){rest}; INSERT INTO t VALUES {rows}"
+    )
 }
 
 /// Runs on copies of `src` for every type, twice; the second run has nothing to do.
@@ -46,9 +48,8 @@ fn check(source_type: &str, value: &str) {
         db.execute_batch("UPDATE t SET src = src").unwrap();
         assert_eq!(job.run().rows_written, 0, "{type_name} of {source_type}, drained");
         let stored = plain_db(&schema(source_type, ""));
-        let sql = format!(
-            "ALTER TABLE t ADD COLUMN target {type_name}; UPDATE t SET target = {value}"
-        );
+        let sql =
+            format!("ALTER TABLE t ADD COLUMN target {type_name}; UPDATE t SET target = {value}");
         stored.execute_batch(&sql).unwrap();
         let read = "SELECT quote(CAST(target AS BLOB)) || typeof(target) FROM t ORDER BY id";
         assert_eq!(db.texts(read), stored.texts(read), "{type_name} of {source_type}");

@@ -28,15 +28,15 @@ struct Schema {
 type Key = (&'static str, &'static [&'static str], fn(i64) -> Vec<String>);
 
 const KEY_KINDS: [Key; 5] = [
-    ("id INTEGER PRIMARY KEY, {}", &["id"], |i| vec![(i * 7 - 30).to_string()]),
-    ("{}, id TEXT PRIMARY KEY", &["id"], |i| vec![format!("'k{i}'")]),
-    ("id TEXT PRIMARY KEY COLLATE NOCASE, {}", &["id"], |i| {
+    ("(id INTEGER PRIMARY KEY, {})", &["id"], |i| vec![(i * 7 - 30).to_string()]),
+    ("({}, id TEXT PRIMARY KEY)", &["id"], |i| vec![format!("'k{i}'")]),
+    ("(id TEXT PRIMARY KEY COLLATE NOCASE, {})", &["id"], |i| {
         vec![if i % 2 == 0 { format!("'Key{i}'") } else { format!("'KEY{i}'") }]
     }),
-    ("a INT, b TEXT, {}, PRIMARY KEY (a, b)", &["a", "b"], |i| {
+    ("(a INT, b TEXT, {}, PRIMARY KEY (a, b))", &["a", "b"], |i| {
         vec![(i % 3).to_string(), format!("'k{i}'")]
     }),
-    ("a INT, b BLOB, {}, PRIMARY KEY (a DESC, b)) WITHOUT ROWID --", &["a", "b"], |i| {
+    ("(a INT, b BLOB, {}, PRIMARY KEY (a DESC, b)) WITHOUT ROWID", &["a", "b"], |i| {
         vec![(i % 3).to_string(), format!("x'{i:02x}'")]
     }),
 ];
@@ -49,7 +49,7 @@ impl Schema {
             Some(Some(default)) => format!(", target TEXT DEFAULT '{default}'"),
         };
         let columns = format!("src TEXT, more TEXT{target}");
-        format!("CREATE TABLE t ({}\n)", KEY_KINDS[self.key].0.replace("{}", &columns))
+        format!("CREATE TABLE t {}", KEY_KINDS[self.key].0.replace("{}", &columns))
     }
 
     fn value(self) -> &'static str {
@@ -73,8 +73,17 @@ impl Schema {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Insert { key: i64, src: Option<u8>, target: Option<Option<u8>>, replace: bool },
-    Upsert { key: i64, src: u8, target: bool },
+    Insert {
+        key: i64,
+        src: Option<u8>,
+        target: Option<Option<u8>>,
+        replace: bool,
+    },
+    Upsert {
+        key: i64,
+        src: u8,
+        target: bool,
+    },
     Source(i64, Option<u8>),
     More(i64, u8),
     Target(i64, Option<u8>),
@@ -163,16 +172,17 @@ impl Model {
         let (schema, target) = (self.schema, self.has_target());
         let (_, columns, values) = KEY_KINDS[schema.key];
         let columns = columns.join(", ");
-        let set = |key: i64, what: String| {
-            Some(format!("UPDATE t SET {what} WHERE {}", schema.is(key)))
-        };
+        let set =
+            |key: i64, what: String| Some(format!("UPDATE t SET {what} WHERE {}", schema.is(key)));
         match op {
             Op::Insert { key, src, target: given, replace } => {
                 let (src, given) = (src.map(source), given.map(|value| value.map(user)));
                 let given = given.filter(|_| target);
                 let values = values(*key).join(", ");
-                let (verb, known) =
-                    (if *replace { "REPLACE" } else { "INSERT OR IGNORE" }, self.rows.contains_key(key));
+                let (verb, known) = (
+                    if *replace { "REPLACE" } else { "INSERT OR IGNORE" },
+                    self.rows.contains_key(key),
+                );
                 let sql = match &given {
                     Some(value) => format!(
                         "{verb} INTO t ({columns}, src, target) VALUES ({values}, {}, {})",
@@ -194,7 +204,11 @@ impl Model {
             Op::Upsert { key, src, target: and_target } => {
                 let (src, mine) = (source(*src), user(9));
                 let values = values(*key).join(", ");
-                let more = if *and_target && target { format!(", target = '{mine}'") } else { String::new() };
+                let more = if *and_target && target {
+                    format!(", target = '{mine}'")
+                } else {
+                    String::new()
+                };
                 if let Some(row) = self.rows.get_mut(key) {
                     row.src = Some(src.clone());
                     if !more.is_empty() {
@@ -251,7 +265,11 @@ impl Model {
                 }
                 let pairs = KEY_KINDS[schema.key].1.iter().zip(values(*new));
                 let pairs: Vec<_> = pairs.map(|(c, v)| format!("{c} = {v}")).collect();
-                Some(format!("UPDATE OR REPLACE t SET {} WHERE {}", pairs.join(", "), schema.is(*old)))
+                Some(format!(
+                    "UPDATE OR REPLACE t SET {} WHERE {}",
+                    pairs.join(", "),
+                    schema.is(*old)
+                ))
             }
             Op::Delete(key) => {
                 self.rows.remove(key);
@@ -390,7 +408,9 @@ fn event() -> impl Strategy<Value = Event> {
 /// Does a write; `n` makes its text unlike any other.
 fn write(replica: &Replica, write: &Write, n: usize) {
     let sql = match write {
-        Write::Insert(id) => format!("INSERT OR IGNORE INTO machines (id, app) VALUES ({id}, 'app{n}')"),
+        Write::Insert(id) => {
+            format!("INSERT OR IGNORE INTO machines (id, app) VALUES ({id}, 'app{n}')")
+        }
         Write::InsertOwned(id) => format!(
             "INSERT INTO machines (id, app, owner) VALUES ({id}, 'app{n}', 'user{n}')
              ON CONFLICT (id) DO UPDATE SET owner = excluded.owner"
@@ -484,7 +504,12 @@ fn replicated_history(exists: bool, events: &[Event]) -> Result<(), TestCaseErro
 }
 
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {
