@@ -57,7 +57,11 @@ pub(super) struct Pipeline<'t> {
 /// What reaches the writer, in order.
 pub(super) enum Input {
     Range(Range),
-    Derived(ChangeBatch),
+    /// Derived rows, or what is left of them, and the range that they were read from.
+    Derived {
+        batch: ChangeBatch,
+        whole: Range,
+    },
 }
 
 /// What the side threads share.
@@ -226,7 +230,7 @@ fn derive(
             rows.read(&range, epoch)
         };
         let input = match result {
-            Ok(batch) => Input::Derived(batch),
+            Ok(batch) => Input::Derived { batch, whole: range },
             // The writer finds out which row it is, in its transaction.
             Err(ScanError::Row { .. }) => Input::Range(range),
             Err(ScanError::Db(error)) => return Err(error),

@@ -11,7 +11,7 @@ use super::pipeline::{Input, Mode, Pipeline, QUEUE, Shared};
 use super::proof::Task;
 use super::{RunError, Stop, drain};
 use crate::layout::Delivery;
-use crate::split::{Range, Splitter};
+use crate::split::Range;
 use crate::state::ChangeRow;
 use crate::verify::RangeDigest;
 use crate::write::{BatchCount, Committed, Filler, any_dirty};
@@ -90,30 +90,30 @@ impl<'w> Writer<'w> {
                 Ok(rows) => rows,
                 Err(stop) => return Ok(Some(stop)),
             };
-            let Some(input) = self.gather(job, &mut waiting, rows) else {
+            let rows = match self.pipeline.target.delivery {
+                Delivery::Native => rows.min(job.pace.tuning().records_per_transaction.max(1)),
+                Delivery::Virtual | Delivery::Elide | Delivery::Derive => rows,
+            };
+            let Some(input) = self.gather(&mut waiting, rows) else {
                 return Ok(None);
             };
             // Counted meanwhile: whoever asks how far we are reads it beside the checkpoint.
             filler.change.rows_total = self.shared.rows_total.load(Ordering::Relaxed);
-            self.write(job, filler, input, rows)?;
+            self.write(job, filler, input, rows, &mut waiting)?;
             self.drain(job, filler)?;
             self.limits(job, filler);
         }
     }
 
     /// The next batch: ranges are joined until they have about `rows` rows.
-    fn gather(&mut self, job: &Job<'_>, waiting: &mut Option<Input>, rows: u64) -> Option<Input> {
-        let most = match self.pipeline.target.delivery {
-            Delivery::Native => rows.min(job.pace.tuning().records_per_transaction.max(1)),
-            Delivery::Virtual | Delivery::Elide | Delivery::Derive => rows,
-        };
+    fn gather(&mut self, waiting: &mut Option<Input>, rows: u64) -> Option<Input> {
         let mut joined = match waiting.take().or_else(|| self.inputs.next())? {
             Input::Range(range) => range,
-            derived @ Input::Derived(_) => return Some(derived),
+            derived @ Input::Derived { .. } => return Some(derived),
         };
-        while joined.rows < most {
+        while joined.rows < rows {
             match self.inputs.next() {
-                Some(Input::Range(next)) if joined.rows + next.rows <= most => joined.join(next),
+                Some(Input::Range(next)) if joined.rows + next.rows <= rows => joined.join(next),
                 other => {
                     *waiting = other;
                     break;
@@ -123,67 +123,65 @@ impl<'w> Writer<'w> {
         Some(Input::Range(joined))
     }
 
+    /// Writes the batch, or as much of it as one transaction may have: the rest waits.
     fn write(
         &mut self,
         job: &mut Job<'_>,
         filler: &mut Filler<'_>,
         input: Input,
         rows: u64,
+        waiting: &mut Option<Input>,
     ) -> Result<(), RunError> {
         match input {
-            Input::Derived(batch) => {
+            Input::Derived { batch, whole } => {
+                let (batch, rest) = match self.is_too_large(job, batch.rows.len() as u64, rows) {
+                    true => batch.split_at(rows),
+                    false => (batch, None),
+                };
                 let done = filler.apply(&mut job.session, &batch)?;
-                self.passed(job, done, batch.range, Some(batch.digest));
-            }
-            Input::Range(range) if range.rows > rows.saturating_mul(2) => {
-                self.write_in_parts(job, filler, &range, rows)?;
+                self.passed(job, done, batch.range.rows);
+                match rest {
+                    Some(batch) => *waiting = Some(Input::Derived { batch, whole }),
+                    None => self.done(whole, Some(batch.digest)),
+                }
             }
             Input::Range(range) => {
+                let (range, rest) = match self.is_too_large(job, range.rows, rows) {
+                    true => range.cut(job.session.conn(), &self.pipeline.target.table, rows)?,
+                    false => (range, None),
+                };
                 let done = filler.fill(&mut job.session, &range)?;
-                self.passed(job, done, range, None);
+                self.passed(job, done, range.rows);
+                self.done(range, None);
+                if let Some(rest) = rest {
+                    *waiting = Some(Input::Range(rest));
+                }
             }
         }
         Ok(())
     }
 
-    /// Rows that are so large that even one range would hold the lock for too long.
-    fn write_in_parts(
-        &mut self,
-        job: &mut Job<'_>,
-        filler: &mut Filler<'_>,
-        range: &Range,
-        rows: u64,
-    ) -> Result<(), RunError> {
-        let mut after = range.after.clone();
-        let mut left = range.rows;
-        while left > 0 {
-            let table = &self.pipeline.target.table;
-            let part = Splitter::new(job.session.conn(), table, rows.min(left), after.clone())
-                .next_range()?;
-            let Some(mut part) = part else { break };
-            if part.rows >= left {
-                part.through = range.through.clone();
+    /// True for more rows than a transaction may have; a little more than is polite may pass.
+    fn is_too_large(&self, job: &Job<'_>, found: u64, rows: u64) -> bool {
+        let limit = match self.pipeline.target.delivery {
+            Delivery::Native => rows,
+            Delivery::Virtual | Delivery::Elide | Delivery::Derive => {
+                job.pace.tuning().batch_rows_max
             }
-            left = left.saturating_sub(part.rows.max(1));
-            after = Some(part.through.clone());
-            let done = filler.fill(&mut job.session, &part)?;
-            self.passed(job, done, part, None);
-        }
-        Ok(())
+        };
+        found > rows.saturating_mul(2) || found > limit
     }
 
-    fn passed(
-        &mut self,
-        job: &mut Job<'_>,
-        done: Committed<BatchCount>,
-        range: Range,
-        digest: Option<RangeDigest>,
-    ) {
-        let rows = range.rows;
+    /// A transaction with `rows` rows is committed.
+    fn passed(&mut self, job: &mut Job<'_>, done: Committed<BatchCount>, rows: u64) {
         let bytes = done.value.written * self.pipeline.row_bytes();
         job.pace.after_batch(done, rows, bytes);
         job.pace.total(self.shared.rows_total.load(Ordering::Relaxed));
         job.pace.passed(rows);
+    }
+
+    /// All rows of an input are committed.
+    fn done(&mut self, range: Range, digest: Option<RangeDigest>) {
         self.batches += 1;
         self.prove(Some(range), digest);
     }

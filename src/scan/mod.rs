@@ -33,6 +33,28 @@ pub struct ChangeBatch {
     pub skipped: u64,
 }
 
+impl ChangeBatch {
+    /// The first `rows` rows, at least one, and the rest. The digest of the whole goes with both.
+    #[must_use]
+    pub fn split_at(mut self, rows: u64) -> (Self, Option<Self>) {
+        let at = usize::try_from(rows).unwrap_or(usize::MAX).max(1);
+        if at >= self.rows.len() {
+            return (self, None);
+        }
+        let rest = self.rows.split_off(at);
+        let through = self.rows[at - 1].key.clone();
+        let range = Range {
+            after: Some(through.clone()),
+            through: std::mem::replace(&mut self.range.through, through),
+            rows: self.range.rows.saturating_sub(at as u64),
+        };
+        self.range.rows = at as u64;
+        let skipped = std::mem::take(&mut self.skipped);
+        let rest = Self { range, epoch: self.epoch, rows: rest, digest: self.digest, skipped };
+        (self, Some(rest))
+    }
+}
+
 /// Why a range was not read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

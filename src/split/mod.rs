@@ -80,11 +80,54 @@ impl Range {
         self.after.is_some()
     }
 
+    /// Cuts off the first `rows` rows as they are now, at least one; the second range is the rest,
+    /// where there may be one.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub fn cut(
+        self,
+        conn: &Connection,
+        table: &Table,
+        rows: u64,
+    ) -> Result<(Self, Option<Self>), DbError> {
+        let rows = rows.max(1);
+        let sql = cut_sql(table, self.bounded());
+        let parameters = self.parameters().chain(std::iter::once(&rows as &dyn ToSql));
+        let found = conn
+            .prepare_cached(&sql)
+            .and_then(|mut s| {
+                s.query_row(rusqlite::params_from_iter(parameters), |row| {
+                    Position::from_row(row, table.scan.terms.len())
+                })
+                .optional()
+            })
+            .doing("cut a range of rows")?;
+        let Some(through) = found else { return Ok((self, None)) };
+        let left = self.rows.saturating_sub(rows);
+        let rest = Self { after: Some(through.clone()), through: self.through, rows: left };
+        Ok((Self { after: self.after, through, rows: rows.min(self.rows) }, Some(rest)))
+    }
+
     /// Extends this range by the one that follows it.
     pub fn join(&mut self, next: Self) {
         self.through = next.through;
         self.rows += next.rows;
     }
+}
+
+/// The position of the n-th row of a range, where more rows follow: parameters are its bounds, then
+/// n.
+fn cut_sql(table: &Table, bounded: bool) -> String {
+    let range = RangeSql::new(&table.scan);
+    format!(
+        "SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT 1 OFFSET ?{} - 1",
+        range.terms.join(", "),
+        table.sql(),
+        range.within(bounded),
+        range.order,
+        range.next_parameter(bounded)
+    )
 }
 
 /// Ranges of an integer key that are cut by arithmetic after one that was walked and found dense.

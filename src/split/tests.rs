@@ -89,8 +89,40 @@ fn ranges_are_found_without_a_scan_or_a_sort() {
         for sql in [&splitter.step[1], &splitter.rest[1]] {
             place.assert_seeks(sql);
         }
+        for bounded in [false, true] {
+            place.assert_seeks(&cut_sql(&place.target.table, bounded));
+        }
         for sql in splitter.step.iter().chain(&splitter.rest) {
             place.assert_takes_the_first(sql);
         }
+    }
+}
+
+#[test]
+fn a_range_is_cut_by_the_rows_that_it_has_now() {
+    for schema in
+        ["(id INTEGER PRIMARY KEY, v)", "(v, id PRIMARY KEY)", "(id PRIMARY KEY) WITHOUT ROWID"]
+    {
+        let (conn, table, found) = ranges(
+            &format!("CREATE TABLE t {schema}; {MANY} INSERT INTO t (id) SELECT i FROM n"),
+            100,
+        );
+        conn.execute_batch("DELETE FROM t WHERE id % 3").expect("deleted by others");
+        let sql = RangeSql::new(&table.scan);
+        let mut seen = 0;
+        for range in found {
+            let mut rest = Some(range);
+            while let Some(range) = rest {
+                let (part, more) = range.cut(&conn, &table, 7).expect("cut");
+                let count = format!("SELECT count(*) FROM t WHERE {}", sql.within(part.bounded()));
+                let parameters: Vec<_> = part.parameters().collect();
+                let n: i64 =
+                    conn.query_row(&count, parameters.as_slice(), |r| r.get(0)).expect("count");
+                assert!(n <= 7, "{n} rows");
+                seen += n;
+                rest = more;
+            }
+        }
+        assert_eq!(seen, 334, "{schema}");
     }
 }

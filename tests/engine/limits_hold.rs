@@ -67,6 +67,34 @@ fn records_per_transaction() {
     }
 }
 
+/// An expression that readers evaluate, because it costs more than a microsecond.
+pub const EXPENSIVE: &str = "'v-' || src || substr(hex(replace(hex(replace(hex(replace(hex(\
+    zeroblob(40)), '0', src)), '3', src)), '1', src)), 1, 0)";
+
+#[test]
+fn batch_rows_max_whoever_evaluates() {
+    for value in ["'v-' || src", EXPENSIVE] {
+        let (db, mut job) = plain(2_500);
+        job.migration = one_column("t", "target", "TEXT", value, "");
+        job.options.tuning.batch_rows_max = 10;
+        let app = rusqlite::Connection::open(db.db()).unwrap();
+        let (mut before, most) = (0, Arc::new(Mutex::new(0)));
+        let seen = Arc::clone(&most);
+        let monitor = AfterCommit::new(move |_| {
+            let sql = "SELECT coalesce(sum(rows_passed), 0) FROM _dotfill_changes";
+            let now: i64 = app.query_row(sql, [], |row| row.get(0)).unwrap();
+            let mut most = seen.lock().unwrap();
+            *most = now.abs_diff(before).max(*most);
+            before = now;
+        });
+        let report = job.run_to(Outcome::Complete, &monitor);
+        let evaluated_by = if value == EXPENSIVE { "readers" } else { "writer" };
+        assert_eq!(report.changes[0].evaluated_by, evaluated_by, "premise");
+        assert_none(&db, WRONG);
+        assert!(*most.lock().unwrap() <= 10, "{} rows in a batch", most.lock().unwrap());
+    }
+}
+
 #[test]
 fn rows_per_second() {
     let (db, mut job) = plain(3_000);
@@ -180,6 +208,7 @@ fn a_stage_ends_the_job_resumable() {
 #[test]
 fn the_wal_stays_below_its_limit() {
     let (db, mut job) = plain(300_000);
+    db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     let limit = 8 << 20;
     job.options.tuning.wal_bytes_max = limit;
     let report = job.run();

@@ -9,7 +9,14 @@ mod watch;
 
 mod a_kill_at_any_commit_is_resumed;
 mod a_schema_change_by_others_is_met_at_every_commit;
+mod a_value_is_compared_as_it_is_stored;
+mod an_expression_that_fails_names_the_row;
+mod concurrent_writers_end_right;
 mod dots_are_those_of_an_independent_implementation;
 mod every_key_kind_is_filled_and_followed;
 mod limits_hold;
+mod random_histories_agree_with_a_model;
+mod rows_that_share_a_null_key_are_told_apart;
+mod triggers_of_the_application_fire_or_are_asked_for;
+mod virtual_and_elide_write_no_row;
 mod what_cannot_be_filled_is_refused_and_unchanged;
