@@ -116,7 +116,8 @@ impl DrainSql {
             value: format!("SELECT {} FROM {table} WHERE {at}", target.derived()),
             set: format!(
                 "UPDATE {table} SET {column} = {value} WHERE {at} \
-                 AND {column} COLLATE BINARY IS NOT {value}"
+                 AND {}",
+                target.differs_from(&value)
             ),
             is_user: format!("SELECT 1 FROM {user} WHERE {side_is}"),
             add_user: format!(
@@ -475,7 +476,7 @@ impl<'a> Drainer<'a> {
             }
             Err(source) => {
                 let error = DbError::Sql { doing: "derive a noted row".to_owned(), source };
-                Err(row_failed(self.target, position, error))
+                Err(row_failed(conn, self.target, position, error))
             }
         }
     }
@@ -491,7 +492,7 @@ impl<'a> Drainer<'a> {
             .and_then(|mut s| s.execute(rusqlite::params_from_iter(parameters)))
             .map(|n| n as u64)
             .doing(format!("write {}", ident(&self.target.column)))
-            .map_err(|error| row_failed(self.target, position, error))
+            .map_err(|error| row_failed(conn, self.target, position, error))
     }
 }
 
