@@ -113,10 +113,10 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
         if ready.change.phase == Phase::RolledBack {
             continue;
         }
-        if ready.target.delivery.writes_cells() {
-            if let Some(stop) = clear(job, &mut ready, &mut cleared)? {
-                return Ok((Some(stop), cleared));
-            }
+        if ready.target.delivery.writes_cells()
+            && let Some(stop) = clear(job, &mut ready, &mut cleared)?
+        {
+            return Ok((Some(stop), cleared));
         }
         if let Some(stop) = drop_change(job, &mut ready)? {
             return Ok((Some(stop), cleared));

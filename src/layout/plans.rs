@@ -98,13 +98,12 @@ impl Place {
         let problem = |e| panic!("{}: {e}\n{sql}", self.name);
         let mut statement =
             self.conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap_or_else(problem);
-        let lines = statement
+        statement
             .query_map(rusqlite::params_from_iter(vec![0; statement.parameter_count()]), |row| {
                 row.get(3)
             })
             .and_then(Iterator::collect)
-            .unwrap_or_else(|e| panic!("{}: {e}\n{sql}", self.name));
-        lines
+            .unwrap_or_else(|e| panic!("{}: {e}\n{sql}", self.name))
     }
 
     /// The tables of cr-sqlite, where there are any.

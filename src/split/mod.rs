@@ -263,12 +263,12 @@ impl<'a> Splitter<'a> {
             return Ok(());
         };
         let dense = walked.rows.saturating_mul(10) >= to.abs_diff(*from).saturating_mul(9);
-        if dense && *to >= self.strides.0 {
-            if let Some(Position(last)) = self.seek(&self.rest[0])? {
-                if let [Datum::Integer(last)] = last.as_slice() {
-                    self.strides.0 = *last;
-                }
-            }
+        if dense
+            && *to >= self.strides.0
+            && let Some(Position(last)) = self.seek(&self.rest[0])?
+            && let [Datum::Integer(last)] = last.as_slice()
+        {
+            self.strides.0 = *last;
         }
         self.strides.1 = if dense { STRIDES } else { 0 };
         Ok(())

@@ -15,16 +15,20 @@
 //! for ours. The claims in a plain table come from the notes alone, never from what the row holds
 //! now: notes that are still waiting may tell more of it, and no cell is derived before they have.
 
-use std::collections::HashMap;
+mod notes;
+mod sql;
 
 use rusqlite::Connection;
 
+use self::notes::Claim;
+use self::sql::DrainSql;
+
 use super::fill::{encoded, row_failed};
 use super::{Session, WriteError};
-use crate::db::quote::{ident, list};
+use crate::db::quote::ident;
 use crate::db::{Datum, DbError, Doing, is_row_error};
 use crate::layout::crsqlite::{Cell, ClockSql, Publisher};
-use crate::layout::{Delivery, KeyMatch, Layout, NoteKind, RangeSql, Target};
+use crate::layout::{Delivery, Layout, Target};
 use crate::split::Position;
 use crate::state::{ChangeRow, Counters};
 use crate::write::Committed;
@@ -74,98 +78,10 @@ pub struct Drainer<'a> {
     terms: usize,
 }
 
-#[derive(Debug)]
-struct DrainSql {
-    take: String,
-    remove: String,
-    waiting: String,
-    rows: String,
-    value: String,
-    set: String,
-    is_user: String,
-    add_user: String,
-    remove_user: String,
-}
-
-impl DrainSql {
-    fn new(target: &Target) -> Self {
-        let (dirty, user) = (target.dirty_table(), target.user_table());
-        let (table, column) = (target.table.sql(), target.column_sql());
-        let keys = KeyMatch::side_columns(target, 'k');
-        let olds = KeyMatch::side_columns(target, 'o');
-        let scan = RangeSql::new(&target.table.scan).terms;
-        let side_is = KeyMatch::side_is(target);
-        let values = list((1..=keys.len()).map(|i| format!("?{i}")));
-        let (last, keys) = (format!("?{}", keys.len() + 1), list(keys));
-        // Keys that hold a NULL may be shared: one row is found again by its place.
-        let at: Vec<_> =
-            scan.iter().enumerate().map(|(i, t)| format!("{t} = ?{}", i + 1)).collect();
-        let (at, value) = (at.join(" AND "), format!("?{}", scan.len() + 1));
-        Self {
-            take: format!(
-                "SELECT id, kind, {keys}, {} FROM {dirty} ORDER BY id LIMIT ?1",
-                list(olds)
-            ),
-            remove: format!("DELETE FROM {dirty} WHERE id <= ?1"),
-            waiting: format!("SELECT 1 FROM {dirty} WHERE {side_is} AND id > {last}"),
-            rows: format!(
-                "SELECT {column}, {} FROM {table} WHERE {}",
-                list(scan),
-                KeyMatch::row_is(target)
-            ),
-            value: format!("SELECT {} FROM {table} WHERE {at}", target.derived()),
-            set: format!(
-                "UPDATE {table} SET {column} = {value} WHERE {at} \
-                 AND {}",
-                target.differs_from(&value)
-            ),
-            is_user: format!("SELECT 1 FROM {user} WHERE {side_is}"),
-            add_user: format!(
-                "INSERT INTO {user} ({keys}) SELECT {values} \
-                 WHERE NOT EXISTS (SELECT 1 FROM {user} WHERE {side_is})"
-            ),
-            remove_user: format!("DELETE FROM {user} WHERE {side_is}"),
-        }
-    }
-}
-
-/// What the notes of a batch say, in the end, of the row that has a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Claim {
-    /// Nothing: the table of users' keys says it.
-    Known,
-    /// The cell is a user's.
-    User,
-    /// The cell is ours.
-    Ours,
-    /// The row that had the key has another one now.
-    Gone,
-}
-
-/// The keys of a batch of notes.
-#[derive(Debug, Default)]
-struct Noted {
-    /// The id of the last note; `None` where there was none.
-    last: Option<i64>,
-    /// Each key once, in the order of its first note, with what the notes say of it.
-    keys: Vec<(Vec<Datum>, Claim)>,
-    slots: HashMap<Vec<u8>, usize>,
-}
-
-impl Noted {
-    fn claim(&mut self, key: Vec<Datum>) -> &mut Claim {
-        let slot = *self.slots.entry(encoded(&key)).or_insert_with(|| {
-            self.keys.push((key, Claim::Known));
-            self.keys.len() - 1
-        });
-        &mut self.keys[slot].1
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
     Ours,
-    OursWithNullClock,
+    OursWithClock,
     User,
 }
 
@@ -211,6 +127,27 @@ impl<'a> Drainer<'a> {
         Ok(Committed { value: drained, hold, was_busy, foreign, stop })
     }
 
+    /// Takes at most `limit` notes of a plain table, inside the caller's transaction, before the
+    /// first cell is filled: whose a cell is, is told by what it holds. A row that got another key
+    /// may have slipped past the seeder.
+    ///
+    /// # Errors
+    /// When a table cannot be read or written.
+    pub fn settle_in(&self, conn: &Connection, limit: u64) -> Result<u64, WriteError> {
+        let noted = self.take(conn, limit)?;
+        let Some(last) = noted.last else { return Ok(0) };
+        for (key, _) in &noted.keys {
+            let rows = self.rows(conn, key)?;
+            let user = rows.iter().any(|(cell, _)| *cell != Datum::Null || !self.target.fill_null);
+            on_key(conn, if user { &self.sql.add_user } else { &self.sql.remove_user }, key)?;
+        }
+        let notes = conn
+            .prepare_cached(&self.sql.remove)
+            .and_then(|mut s| s.execute([last]))
+            .doing("remove drained notes")?;
+        Ok(notes as u64)
+    }
+
     /// Takes at most `limit` notes inside the caller's transaction.
     ///
     /// # Errors
@@ -241,68 +178,6 @@ impl<'a> Drainer<'a> {
             .and_then(|mut s| s.execute([last]))
             .doing("remove drained notes")? as u64;
         Ok(drained)
-    }
-
-    /// The first notes, as what they say of each key.
-    fn take(&self, conn: &Connection, limit: u64) -> Result<Noted, DbError> {
-        let what = "read the noted keys";
-        let keys = self.target.table.key.len();
-        let mut statement = conn.prepare_cached(&self.sql.take).doing(what)?;
-        let mut rows = statement.query([limit.cast_signed()]).doing(what)?;
-        let mut noted = Noted::default();
-        while let Some(row) = rows.next().doing(what)? {
-            let columns = |from: usize| {
-                (from..from + keys).map(|i| row.get(i)).collect::<rusqlite::Result<Vec<Datum>>>()
-            };
-            noted.last = Some(row.get(0).doing(what)?);
-            let key = columns(2).doing(what)?;
-            match NoteKind::from_code(row.get(1).doing(what)?) {
-                Some(NoteKind::Insert { null: true }) if self.target.fill_null => {
-                    let shared = key.contains(&Datum::Null);
-                    let claim = noted.claim(key);
-                    *claim = if shared { *claim } else { Claim::Ours };
-                }
-                Some(NoteKind::Target { null: true }) if self.target.fill_null => {
-                    noted.claim(key);
-                }
-                Some(NoteKind::Insert { .. } | NoteKind::Target { .. }) => {
-                    *noted.claim(key) = Claim::User;
-                }
-                Some(NoteKind::Key) => {
-                    self.take_move(conn, &mut noted, columns(2 + keys).doing(what)?, key)?;
-                }
-                Some(NoteKind::Source) | None => {
-                    noted.claim(key);
-                }
-            }
-        }
-        Ok(noted)
-    }
-
-    /// A row went from key `old` to key `new`, and its claim with it.
-    fn take_move(
-        &self,
-        conn: &Connection,
-        noted: &mut Noted,
-        old: Vec<Datum>,
-        new: Vec<Datum>,
-    ) -> Result<(), DbError> {
-        if encoded(&old) == encoded(&new) {
-            noted.claim(new);
-            return Ok(());
-        }
-        let claim = match *noted.claim(old.clone()) {
-            Claim::Known if self.clock.is_some() => Claim::Known,
-            Claim::Known if self.is_user(conn, &old)? => Claim::User,
-            Claim::Known | Claim::Gone => Claim::Ours,
-            known @ (Claim::User | Claim::Ours) => known,
-        };
-        // A key that holds a NULL may be shared: the rows that still have it keep their claim.
-        if !old.contains(&Datum::Null) {
-            *noted.claim(old) = Claim::Gone;
-        }
-        *noted.claim(new) = claim;
-        Ok(())
     }
 
     /// Brings the table of users' keys up to the notes. Removes first: two keys that differ may
@@ -390,8 +265,9 @@ impl<'a> Drainer<'a> {
         if let Some(clock) = &self.clock {
             return Ok(match clock.cell(batch.conn, key, &batch.publishers)? {
                 Cell::Clockless | Cell::Published => Owner::Ours,
-                Cell::First if null && self.target.fill_null => Owner::OursWithNullClock,
-                Cell::First | Cell::User => Owner::User,
+                Cell::First if null && self.target.fill_null => Owner::OursWithClock,
+                Cell::Forgotten if self.target.delivery == Delivery::Derive => Owner::OursWithClock,
+                Cell::First | Cell::Forgotten | Cell::User => Owner::User,
             });
         }
         let user = match claim {
@@ -451,7 +327,7 @@ impl<'a> Drainer<'a> {
             let seq = counters.change_records_written.cast_signed();
             clock.publish(conn, row.key, to, seq)?;
             counters.change_records_written += 1;
-        } else if owner == Owner::OursWithNullClock && written > 0 {
+        } else if owner == Owner::OursWithClock && written > 0 {
             clock.remove(conn, row.key)?;
         }
         Ok(())

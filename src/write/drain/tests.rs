@@ -17,7 +17,9 @@ fn statements_per_key_seek() {
             &sql.add_user,
             &sql.remove_user,
         ];
-        statements.into_iter().for_each(|sql| place.assert_seeks(sql));
+        for sql in statements {
+            place.assert_seeks(sql);
+        }
     }
 }
 
