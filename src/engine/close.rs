@@ -89,7 +89,10 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
             return Ok((Some(stop), rows));
         }
         let findings = prove_table(job, target)?;
-        rows += mend(job, target, change, findings)?.digest.rows;
+        match mend(job, target, change, findings)? {
+            Ok(proof) => rows += proof.digest.rows,
+            Err(stop) => return Ok((Some(stop), rows)),
+        }
     }
     Ok((close_open(job, &mut prepared)?, rows))
 }

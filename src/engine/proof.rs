@@ -5,9 +5,9 @@ use std::path::Path;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::{Mutex, RwLock};
 
-use super::RunError;
 use super::job::Job;
-use crate::db::{self, Access, DbError, Doing};
+use super::{RunError, Stop};
+use crate::db::{self, Access, DbError, Doing, is_row_error};
 use crate::layout::crsqlite;
 use crate::layout::{FillSql, Target};
 use crate::monitor::Stage;
@@ -147,16 +147,17 @@ pub(super) fn prove_all(
 }
 
 /// Derives the rows that a proof found missing, and proves their ranges again, until nothing is
-/// missing. Returns the proof as it is then.
+/// missing. Returns the proof as it is then. With `on_error = "skip"`, rows whose value the table
+/// refuses are skipped ones.
 pub(super) fn mend(
     job: &mut Job<'_>,
     target: &Target,
     change: &mut ChangeRow,
     mut findings: Findings,
-) -> Result<RangeProof, RunError> {
+) -> Result<Result<RangeProof, Stop>, RunError> {
     for _ in 0..ROUNDS {
         if findings.missed.is_empty() {
-            return Ok(findings.proof);
+            return Ok(Ok(findings.proof));
         }
         if !target.delivery.writes_cells() {
             break;
@@ -171,13 +172,22 @@ pub(super) fn mend(
                 other => other?,
             }
         }
-        if super::drain::drain_all(job, target, change)?.is_err() {
-            break;
+        let before = change.counters;
+        if let Err(stop) = super::drain::drain_all(job, target, change)? {
+            return Ok(Err(stop));
         }
+        let refused = change.counters.rows_skipped - before.rows_skipped;
+        // They were counted when they were first tried.
+        change.counters.rows_skipped = before.rows_skipped;
         findings = prove_table(job, target)?;
+        let idle = change.counters.rows_written == before.rows_written;
+        if target.skip_errors && idle && findings.proof.unproven <= refused {
+            findings.proof.skipped += std::mem::take(&mut findings.proof.unproven);
+            return Ok(Ok(findings.proof));
+        }
     }
     if findings.missed.is_empty() {
-        return Ok(findings.proof);
+        return Ok(Ok(findings.proof));
     }
     Err(RunError::NotProven {
         table: target.table.name.clone(),
@@ -188,12 +198,19 @@ pub(super) fn mend(
 }
 
 fn note(session: &mut Session<'_>, target: &Target, range: &Range) -> Result<(), RunError> {
-    let sql = FillSql::new(target).note_unproven(range.bounded());
+    let sql = FillSql::new(target);
     session.transact(|conn| {
-        conn.prepare_cached(&sql)
-            .and_then(|mut s| s.execute(rusqlite::params_from_iter(range.parameters())))
-            .doing("note rows that the proof found missing")
-            .map_err(WriteError::from)
+        let insert = |sql: &str| {
+            conn.prepare_cached(sql)
+                .and_then(|mut s| s.execute(rusqlite::params_from_iter(range.parameters())))
+        };
+        match insert(&sql.note_unproven(range.bounded())) {
+            // Some row's expression fails: the drain tells which.
+            Err(error) if is_row_error(&error) => insert(&sql.note_unclaimed(range.bounded())),
+            other => other,
+        }
+        .doing("note rows that the proof found missing")
+        .map_err(WriteError::from)
     })?;
     Ok(())
 }

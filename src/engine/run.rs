@@ -244,7 +244,10 @@ impl<'r, 'a> Run<'r, 'a> {
             Some(findings) => findings,
             None => prove_table(self.job, target)?,
         };
-        let proof = mend(self.job, target, change, findings)?;
+        let proof = match mend(self.job, target, change, findings)? {
+            Ok(proof) => proof,
+            Err(stop) => return Ok(Some(stop)),
+        };
         self.record_proof(target, change, &proof, report)?;
         Ok(None)
     }

@@ -1,14 +1,16 @@
 //! Reading whose cells are users' already, before the first cell is filled.
 
 use super::job::Job;
-use super::proof::reader;
+use super::proof::{drainer, reader};
 use super::{RunError, Stop};
-use crate::layout::Target;
+use crate::layout::{Layout, Target};
 use crate::monitor::Stage;
 use crate::split::Splitter;
 use crate::state::ChangeRow;
 use crate::write::{Seeder, WriteError};
 
+/// Notes that one transaction settles, at most.
+const NOTES: u64 = 500;
 /// Rows that one transaction looks at, at most.
 const RANGE_ROWS: u64 = 2000;
 
@@ -37,11 +39,39 @@ pub(super) fn seed(
     if stopped.is_some() {
         return Ok(stopped);
     }
-    let mut done = change.clone();
-    done.seeded = true;
-    job.session.transact_again(|conn| done.save(conn).map_err(WriteError::from))?;
-    *change = done;
-    Ok(None)
+    settle(job, target, change)
+}
+
+/// Ends the seeding. In a plain table the notes made meanwhile are settled first, the last of them
+/// in the transaction that ends it: from then on each is read as a change to what was seeded.
+fn settle(
+    job: &mut Job<'_>,
+    target: &Target,
+    change: &mut ChangeRow,
+) -> Result<Option<Stop>, RunError> {
+    let mut seeded = change.clone();
+    seeded.seeded = true;
+    let drainer = drainer(job, target);
+    loop {
+        if let Err(stop) = job.pace.before_batch(&mut job.session)? {
+            return Ok(Some(stop));
+        }
+        let done = job.session.transact_again(|conn| {
+            let notes = match target.layout {
+                Layout::Plain => drainer.settle_in(conn, NOTES)?,
+                Layout::CrSqlite(_) => 0,
+            };
+            if notes < NOTES {
+                seeded.save(conn)?;
+            }
+            Ok(notes)
+        })?;
+        let notes = job.pace.after_batch(done, 0, 0);
+        if notes < NOTES {
+            *change = seeded;
+            return Ok(None);
+        }
+    }
 }
 
 fn seed_rows(

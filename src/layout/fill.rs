@@ -33,7 +33,7 @@ impl<'a> FillSql<'a> {
         let target = self.target;
         let column = target.column_sql();
         let open = if target.overwrite {
-            format!("{column} COLLATE BINARY IS NOT {}", target.derived())
+            target.differs_from(&target.derived())
         } else {
             match &target.filter {
                 Some(condition) => format!("{column} IS NULL AND (\n{condition}\n)"),
@@ -142,7 +142,7 @@ impl<'a> FillSql<'a> {
         let value = format!("?{}", terms.len() + 1);
         let column = target.column_sql();
         let open = if target.overwrite {
-            format!("{column} COLLATE BINARY IS NOT {value}")
+            target.differs_from(&value)
         } else {
             format!("{column} IS NULL")
         };
@@ -172,11 +172,8 @@ impl<'a> FillSql<'a> {
     pub fn select_proof(&self, bounded: bool, evaluate: bool) -> String {
         let target = self.target;
         let column = target.column_sql();
-        let differs = if evaluate {
-            format!("{column} COLLATE BINARY IS NOT {}", target.derived())
-        } else {
-            "0".to_owned()
-        };
+        let differs =
+            if evaluate { target.differs_from(&target.derived()) } else { "0".to_owned() };
         format!(
             "SELECT {}, {}, {column}, {differs} FROM {} WHERE {} ORDER BY {}",
             self.range.terms.join(", "),
@@ -198,28 +195,31 @@ impl<'a> FillSql<'a> {
             Delivery::Virtual | Delivery::Elide | Delivery::Derive => String::new(),
         };
         format!(
-            "{} AND {open}{column} COLLATE BINARY IS NOT {}",
+            "{} AND {open}{}",
             self.select_unclaimed(bounded, filter),
-            target.derived()
+            target.differs_from(&target.derived())
         )
     }
 
     /// Notes the unproven rows of a range, so that the drain derives them.
     #[must_use]
     pub fn note_unproven(&self, bounded: bool) -> String {
+        let differs = self.target.differs_from(&self.target.derived());
+        format!("{} AND {differs}", self.note_unclaimed(bounded))
+    }
+
+    /// Notes the rows of a range that are neither users' nor noted; evaluates nothing.
+    #[must_use]
+    pub fn note_unclaimed(&self, bounded: bool) -> String {
         let target = self.target;
-        let column = target.column_sql();
-        let both = Filter { dirty: true, user: true };
         format!(
-            "INSERT INTO {} (kind, {}) SELECT 0, {} FROM {} WHERE {} \
-             AND {column} COLLATE BINARY IS NOT {}{}",
+            "INSERT INTO {} (kind, {}) SELECT 0, {} FROM {} WHERE {}{}",
             target.dirty_table(),
             KeyMatch::side_columns(target, 'k').join(", "),
             crate::db::quote::list(target.key_sql()),
             target.table.sql(),
             self.range.within(bounded),
-            target.derived(),
-            self.unclaimed(both)
+            self.unclaimed(Filter { dirty: true, user: true })
         )
     }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::crsqlite::CrTable;
 use crate::db::quote::ident;
-use crate::db::{Datum, Table};
+use crate::db::{Affinity, Datum, Table};
 
 /// How values reach the cells: DESIGN's table of deliveries, without `auto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -103,6 +103,24 @@ impl Target {
         match &self.filter {
             Some(filter) => format!("CASE WHEN (\n{filter}\n) THEN (\n{}\n) END", self.value),
             None => format!("(\n{}\n)", self.value),
+        }
+    }
+
+    /// The condition that the cell differs from what storing `value` would leave in it.
+    ///
+    /// The column's affinity converts the value, once a `+` has taken off one that the value may
+    /// have by itself; the one conversion that a comparison does not make is that of large integers,
+    /// and of text that holds them, to REAL.
+    #[must_use]
+    pub fn differs_from(&self, value: &str) -> String {
+        let column = self.column_sql();
+        let differs = format!("{column} COLLATE BINARY IS NOT +{value}");
+        match Affinity::of(&self.type_name, self.table.strict) {
+            Affinity::Real => format!(
+                "({differs} AND NOT (+{value} IS CAST(+{value} AS NUMERIC) \
+                 AND {column} IS CAST(+{value} AS REAL)))"
+            ),
+            Affinity::Integer | Affinity::Text | Affinity::Blob | Affinity::Numeric => differs,
         }
     }
 

@@ -5,6 +5,7 @@
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use crate::db::quote::{ident, list};
 use crate::db::{Datum, DbError, Doing, KeyKind, Table, encode};
 use crate::layout::RangeSql;
 
@@ -19,6 +20,30 @@ impl Position {
     /// When the row has fewer columns.
     pub fn from_row(row: &Row<'_>, terms: usize) -> rusqlite::Result<Self> {
         (0..terms).map(|i| row.get(i)).collect::<rusqlite::Result<_>>().map(Self)
+    }
+
+    /// The key of the row that stands here, which people know it by; the position itself where that
+    /// is the key, or no row stands here.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub fn key(&self, conn: &Connection, table: &Table) -> Result<Self, DbError> {
+        if table.key_kind != KeyKind::Rowid {
+            return Ok(self.clone());
+        }
+        let keys = list(table.key.iter().map(|key| ident(&key.name)));
+        let [term] = table.scan.terms.as_slice() else { return Ok(self.clone()) };
+        let sql = format!("SELECT {keys} FROM {} WHERE {} = ?1", table.sql(), term.sql);
+        let found = conn
+            .prepare_cached(&sql)
+            .and_then(|mut s| {
+                s.query_row(rusqlite::params_from_iter(&self.0), |row| {
+                    Self::from_row(row, table.key.len())
+                })
+                .optional()
+            })
+            .doing("look up the key of a row")?;
+        Ok(found.unwrap_or_else(|| self.clone()))
     }
 
     /// The form kept in a checkpoint: the values in [`encode`]'s encoding, as hexadecimal digits.

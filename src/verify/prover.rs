@@ -18,7 +18,7 @@ pub struct RangeProof {
     pub differing: u64,
     /// Rows whose expression fails and is to be skipped.
     pub skipped: u64,
-    /// Some of the unproven rows.
+    /// The keys of some of the unproven rows.
     pub examples: Vec<Position>,
 }
 
@@ -141,7 +141,8 @@ impl<'a> Prover<'a> {
         while let Some(row) = rows.next().doing(what)? {
             proof.unproven += 1;
             if proof.examples.len() < 5 {
-                proof.examples.push(Position::from_row(row, terms).doing(what)?);
+                let at = Position::from_row(row, terms).doing(what)?;
+                proof.examples.push(at.key(self.conn, &self.target.table)?);
             }
         }
         Ok(())
@@ -165,7 +166,7 @@ impl<'a> Prover<'a> {
                     if !self.target.skip_errors && self.is_ours(&one)? {
                         return Err(ProofError::Row {
                             table: self.target.table.name.clone(),
-                            key: one.through.to_string(),
+                            key: one.through.key(self.conn, &self.target.table)?.to_string(),
                             message: crate::db::expr::plain(&source),
                         });
                     }

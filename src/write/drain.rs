@@ -81,7 +81,7 @@ pub struct Drainer<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
     Ours,
-    OursWithNullClock,
+    OursWithClock,
     User,
 }
 
@@ -125,6 +125,27 @@ impl<'a> Drainer<'a> {
         let Committed { value: (drained, after), hold, was_busy, foreign, stop } = done;
         *change = after;
         Ok(Committed { value: drained, hold, was_busy, foreign, stop })
+    }
+
+    /// Takes at most `limit` notes of a plain table, inside the caller's transaction, before the
+    /// first cell is filled: whose a cell is, is told by what it holds. A row that got another key
+    /// may have slipped past the seeder.
+    ///
+    /// # Errors
+    /// When a table cannot be read or written.
+    pub fn settle_in(&self, conn: &Connection, limit: u64) -> Result<u64, WriteError> {
+        let noted = self.take(conn, limit)?;
+        let Some(last) = noted.last else { return Ok(0) };
+        for (key, _) in &noted.keys {
+            let rows = self.rows(conn, key)?;
+            let user = rows.iter().any(|(cell, _)| *cell != Datum::Null || !self.target.fill_null);
+            on_key(conn, if user { &self.sql.add_user } else { &self.sql.remove_user }, key)?;
+        }
+        let notes = conn
+            .prepare_cached(&self.sql.remove)
+            .and_then(|mut s| s.execute([last]))
+            .doing("remove drained notes")?;
+        Ok(notes as u64)
     }
 
     /// Takes at most `limit` notes inside the caller's transaction.
@@ -244,8 +265,9 @@ impl<'a> Drainer<'a> {
         if let Some(clock) = &self.clock {
             return Ok(match clock.cell(batch.conn, key, &batch.publishers)? {
                 Cell::Clockless | Cell::Published => Owner::Ours,
-                Cell::First if null && self.target.fill_null => Owner::OursWithNullClock,
-                Cell::First | Cell::User => Owner::User,
+                Cell::First if null && self.target.fill_null => Owner::OursWithClock,
+                Cell::Forgotten if self.target.delivery == Delivery::Derive => Owner::OursWithClock,
+                Cell::First | Cell::Forgotten | Cell::User => Owner::User,
             });
         }
         let user = match claim {
@@ -305,7 +327,7 @@ impl<'a> Drainer<'a> {
             let seq = counters.change_records_written.cast_signed();
             clock.publish(conn, row.key, to, seq)?;
             counters.change_records_written += 1;
-        } else if owner == Owner::OursWithNullClock && written > 0 {
+        } else if owner == Owner::OursWithClock && written > 0 {
             clock.remove(conn, row.key)?;
         }
         Ok(())
@@ -330,7 +352,7 @@ impl<'a> Drainer<'a> {
             }
             Err(source) => {
                 let error = DbError::Sql { doing: "derive a noted row".to_owned(), source };
-                Err(row_failed(self.target, position, error))
+                Err(row_failed(conn, self.target, position, error))
             }
         }
     }
@@ -346,7 +368,7 @@ impl<'a> Drainer<'a> {
             .and_then(|mut s| s.execute(rusqlite::params_from_iter(parameters)))
             .map(|n| n as u64)
             .doing(format!("write {}", ident(&self.target.column)))
-            .map_err(|error| row_failed(self.target, position, error))
+            .map_err(|error| row_failed(conn, self.target, position, error))
     }
 }
 

@@ -220,7 +220,7 @@ impl Batch<'_> {
                     total.records += count.records;
                 }
                 Err(error) if error.is_row_error() && self.target.skip_errors => total.skipped += 1,
-                Err(error) => return Err(row_failed(self.target, &one.through, error)),
+                Err(error) => return Err(row_failed(self.conn, self.target, &one.through, error)),
             }
         }
         Ok(total)
@@ -264,7 +264,7 @@ impl Batch<'_> {
                 Err(error) => {
                     let error =
                         DbError::Sql { doing: "write a derived value".to_owned(), source: error };
-                    return Err(row_failed(self.target, &row.key, error));
+                    return Err(row_failed(self.conn, self.target, &row.key, error));
                 }
             }
         }
@@ -286,12 +286,20 @@ pub(super) fn encoded(key: &[Datum]) -> Vec<u8> {
 }
 
 /// The failure of one row, where it is one; any other failure as it is.
-pub(super) fn row_failed(target: &Target, key: &Position, error: DbError) -> WriteError {
+pub(super) fn row_failed(
+    conn: &Connection,
+    target: &Target,
+    at: &Position,
+    error: DbError,
+) -> WriteError {
     match error {
-        DbError::Sql { source, .. } if is_row_error(&source) => WriteError::Row {
-            table: target.table.name.clone(),
-            key: key.to_string(),
-            message: expr::plain(&source),
+        DbError::Sql { source, .. } if is_row_error(&source) => match at.key(conn, &target.table) {
+            Ok(key) => WriteError::Row {
+                table: target.table.name.clone(),
+                key: key.to_string(),
+                message: expr::plain(&source),
+            },
+            Err(error) => error.into(),
         },
         other => other.into(),
     }

@@ -18,5 +18,5 @@ pub use extension::extension;
 pub use merge::{apply, merge, merge_both_ways};
 pub use plain::{PlainDb, plain_db};
 pub use records::{ChangeRecord, Records};
-pub use replica::{Client, MACHINES, Replica};
+pub use replica::{Client, Replica};
 pub use shell::sqlite_shell;

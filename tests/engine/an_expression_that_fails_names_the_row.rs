@@ -8,7 +8,7 @@ use crate::job::{Job, assert_none, assert_sound, one_column};
 
 const VALUE: &str = "json_extract(src, '$.x')";
 /// The same, too expensive for the writer.
-const EXPENSIVE: &str = "json_extract(src, '$.x') || substr(hex(replace(hex(replace(hex(replace(\\
+const EXPENSIVE: &str = "json_extract(src, '$.x') || substr(hex(replace(hex(replace(hex(replace(\
     hex(zeroblob(40)), '0', id)), '3', id)), '1', id)), 1, 0)";
 
 fn database(value: &str, rest: &str) -> (PlainDb, Job) {
@@ -31,21 +31,14 @@ fn it_stops_the_run_and_repairing_the_row_is_the_remedy() {
         let (db, job) = database(value, "");
         for key in ["k7", "k300", "k599"] {
             let error = job.expect_error(&["malformed JSON", "on_error", "repeat the command"]);
-            assert!(error.to_string().contains(&format!("'{key}'")) || key != "k7", "{error}");
-            let broken = "SELECT count(*) FROM t WHERE NOT json_valid(src)";
-            let left: i64 = db.query_row(broken, [], |row| row.get(0)).unwrap();
-            assert!(left > 0);
             let RunError::Write(dotfill::write::WriteError::Row { key: named, table, .. }) = error
             else {
                 panic!("{error}");
             };
             assert_eq!(table, "t");
-            // A table that is walked by rowid names the rowid; either finds the row.
-            let repair = format!(
-                "UPDATE t SET src = json_object('x', 'repaired')
-                 WHERE NOT json_valid(src) AND (rowid = {named} OR id = {named})"
-            );
-            assert_eq!(db.execute(&repair, []).unwrap(), 1, "{named} does not name the row");
+            assert_eq!(named, format!("'{key}'"));
+            let repair = "UPDATE t SET src = json_object('x', 'repaired') WHERE id = ?1";
+            assert_eq!(db.execute(repair, [key]).unwrap(), 1);
         }
         job.run();
         assert_none(&db, WRONG);

@@ -170,10 +170,9 @@ fn job(db: &str, value: &str) -> Job {
 
 fn plain(value: &str, evaluated_by: &str) {
     let db = plain_db(&format!(
-        "{};
+        "CREATE TABLE machines (id INTEGER NOT NULL PRIMARY KEY, app TEXT, note TEXT);
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
-         INSERT INTO machines (id, app) SELECT i, 'app-' || i FROM n",
-        crate::common::MACHINES
+         INSERT INTO machines (id, app) SELECT i, 'app-' || i FROM n"
     ));
     let path = db.db().to_owned();
     let connect = || {

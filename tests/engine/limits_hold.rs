@@ -81,7 +81,7 @@ fn batch_rows_max_whoever_evaluates() {
         let (mut before, most) = (0, Arc::new(Mutex::new(0)));
         let seen = Arc::clone(&most);
         let monitor = AfterCommit::new(move |_| {
-            let sql = "SELECT coalesce(sum(rows_passed), 0) FROM _dotfill_changes";
+            let sql = "SELECT coalesce(sum(rows_written), 0) FROM _dotfill_changes";
             let now: i64 = app.query_row(sql, [], |row| row.get(0)).unwrap();
             let mut most = seen.lock().unwrap();
             *most = now.abs_diff(before).max(*most);

@@ -20,3 +20,4 @@ mod rows_that_share_a_null_key_are_told_apart;
 mod triggers_of_the_application_fire_or_are_asked_for;
 mod virtual_and_elide_write_no_row;
 mod what_cannot_be_filled_is_refused_and_unchanged;
+mod what_others_wrote_unnoticed_is_mended;

@@ -15,6 +15,9 @@ pub enum Cell {
     Clockless,
     /// We published it.
     Published,
+    /// The row was deleted and came back by a merge, which set this clock to version 0: nobody has
+    /// written the cell since, and it may still hold what it held before.
+    Forgotten,
     /// A clock row at version 1 that somebody else owns: with a NULL, an insert by a client that
     /// does not know the column.
     First,
@@ -86,6 +89,7 @@ impl ClockSql {
         Ok(match found {
             None => Cell::Clockless,
             Some((0 | 1, site)) if publishers.contains(&site) => Cell::Published,
+            Some((0, _)) => Cell::Forgotten,
             Some((1, _)) => Cell::First,
             Some(_) => Cell::User,
         })

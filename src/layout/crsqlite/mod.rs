@@ -26,7 +26,7 @@ pub use functions::{load_extension, register};
 
 use rusqlite::Connection;
 
-use super::{KeyMatch, Target};
+use super::{Delivery, KeyMatch, Target};
 use crate::db::quote::{ident, list, text};
 use crate::db::{DbError, Doing, Table};
 
@@ -135,6 +135,11 @@ impl CrTable {
         let sites = list(publishers.iter().map(i64::to_string));
         let published =
             format!("{}.col_version <= 1 AND {}.site_id IN ({sites})", self.clock, self.clock);
+        let published = match target.delivery {
+            // A clock that a merge has set to 0: nobody has written the cell since its row is back.
+            Delivery::Derive => format!("{published} OR {}.col_version = 0", self.clock),
+            Delivery::Virtual | Delivery::Elide | Delivery::Native => published,
+        };
         if !target.fill_null {
             return published;
         }

@@ -19,6 +19,7 @@ fn statements_over_a_range_seek() {
             place.assert_seeks(&sql.select_proof(bounded, true));
             place.assert_seeks(&sql.select_proof(bounded, false));
             place.assert_seeks(&sql.note_unproven(bounded));
+            place.assert_seeks(&sql.note_unclaimed(bounded));
             for filter in FILTERS {
                 place.assert_seeks(&sql.update(bounded, filter));
                 place.assert_seeks(&sql.select_derived(bounded, filter));

@@ -47,7 +47,8 @@ impl DrainSql {
             value: format!("SELECT {} FROM {table} WHERE {at}", target.derived()),
             set: format!(
                 "UPDATE {table} SET {column} = {value} WHERE {at} \
-                 AND {column} COLLATE BINARY IS NOT {value}"
+                 AND {}",
+                target.differs_from(&value)
             ),
             is_user: format!("SELECT 1 FROM {user} WHERE {side_is}"),
             add_user: format!(
