@@ -128,17 +128,22 @@ impl<'a> Drainer<'a> {
     }
 
     /// Takes at most `limit` notes of a plain table, inside the caller's transaction, before the
-    /// first cell is filled: whose a cell is, is told by what it holds. A row that got another key
-    /// may have slipped past the seeder.
+    /// first cell is filled: a cell that holds a value is a user's, whatever the notes say. A row
+    /// that got another key may have slipped past the seeder.
     ///
     /// # Errors
     /// When a table cannot be read or written.
     pub fn settle_in(&self, conn: &Connection, limit: u64) -> Result<u64, WriteError> {
         let noted = self.take(conn, limit)?;
         let Some(last) = noted.last else { return Ok(0) };
-        for (key, _) in &noted.keys {
+        for (key, claim) in &noted.keys {
             let rows = self.rows(conn, key)?;
-            let user = rows.iter().any(|(cell, _)| *cell != Datum::Null || !self.target.fill_null);
+            let held = rows.iter().any(|(cell, _)| *cell != Datum::Null || !self.target.fill_null);
+            let user = match claim {
+                Claim::User => true,
+                Claim::Known => held || self.is_user(conn, key)?,
+                Claim::Ours | Claim::Gone => held,
+            };
             on_key(conn, if user { &self.sql.add_user } else { &self.sql.remove_user }, key)?;
         }
         let notes = conn

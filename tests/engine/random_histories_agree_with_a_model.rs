@@ -513,7 +513,7 @@ fn cases(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(1500))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn on_a_plain_table(schema in schema(), ops in proptest::collection::vec(op(), 1..50)) {
@@ -522,7 +522,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(150))]
+    #![proptest_config(cases(12))]
 
     #[test]
     fn on_two_replicas(exists: bool, events in proptest::collection::vec(event(), 1..40)) {
