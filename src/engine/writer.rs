@@ -134,9 +134,10 @@ impl<'w> Writer<'w> {
     ) -> Result<(), RunError> {
         match input {
             Input::Derived { batch, whole } => {
-                let (batch, rest) = match self.is_too_large(job, batch.rows.len() as u64, rows) {
-                    true => batch.split_at(rows),
-                    false => (batch, None),
+                let (batch, rest) = if self.is_too_large(job, batch.rows.len() as u64, rows) {
+                    batch.split_at(rows)
+                } else {
+                    (batch, None)
                 };
                 let done = filler.apply(&mut job.session, &batch)?;
                 self.passed(job, done, batch.range.rows);
@@ -146,9 +147,10 @@ impl<'w> Writer<'w> {
                 }
             }
             Input::Range(range) => {
-                let (range, rest) = match self.is_too_large(job, range.rows, rows) {
-                    true => range.cut(job.session.conn(), &self.pipeline.target.table, rows)?,
-                    false => (range, None),
+                let (range, rest) = if self.is_too_large(job, range.rows, rows) {
+                    range.cut(job.session.conn(), &self.pipeline.target.table, rows)?
+                } else {
+                    (range, None)
                 };
                 let done = filler.fill(&mut job.session, &range)?;
                 self.passed(job, done, range.rows);

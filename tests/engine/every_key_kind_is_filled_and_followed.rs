@@ -168,10 +168,10 @@ fn check(kind: &Kind) {
     let mut writes = kind.writes(1, 100_000).into_iter();
     let app = Connection::open(db.db()).unwrap();
     let monitor = AfterCommit::new(move |commits| {
-        if commits > 3 {
-            if let Some(sql) = writes.next() {
-                run(&app, &sql);
-            }
+        if commits > 3
+            && let Some(sql) = writes.next()
+        {
+            run(&app, &sql);
         }
     });
     job.run_to(Outcome::Complete, &monitor);
@@ -376,7 +376,10 @@ fn rtrim_key() {
         "CREATE TABLE t (id TEXT COLLATE RTRIM, n INT, src, mark INT, PRIMARY KEY (n, id)) \
          WITHOUT ROWID",
         &["id", "n"],
-        |i| vec![format!("'k{i:04}{}'", " ".repeat(i.unsigned_abs() as usize % 3)), "1".to_owned()],
+        |i| {
+            let spaces = ["", " ", "  "].into_iter().cycle().nth(usize::try_from(i % 3).unwrap());
+            vec![format!("'k{i:04}{}'", spaces.unwrap()), "1".to_owned()]
+        },
     ));
 }
 
