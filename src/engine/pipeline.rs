@@ -103,6 +103,10 @@ impl Pipeline<'_> {
             findings: Mutex::new(Findings::default()),
             failed: AtomicBool::new(false),
         };
+        if job.pace.tuning().stage_percent.is_some() {
+            // A part of the rows can only be done of a known number.
+            count_rows(&shared)?;
+        }
         let (proof_send, proof_tasks) = bounded::<Task>(PROOF_QUEUE);
         let (end, ended) = bounded::<()>(0);
         let kicked = job.pace.wal.kicked();

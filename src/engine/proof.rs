@@ -13,7 +13,7 @@ use crate::layout::{FillSql, Target};
 use crate::monitor::Stage;
 use crate::split::{Range, Splitter};
 use crate::state::ChangeRow;
-use crate::verify::{ProofError, Prover, RangeDigest, RangeProof};
+use crate::verify::{Checked, ProofError, Prover, RangeProof};
 use crate::write::{Drainer, Session, WriteError};
 
 /// Rows of one range to prove.
@@ -24,7 +24,7 @@ const QUEUE: usize = 64;
 const ROUNDS: u32 = 5;
 
 /// A range to prove, with what readers derived for it.
-pub(super) type Task = (Range, Option<RangeDigest>);
+pub(super) type Task = (Range, Option<Checked>);
 
 /// What the provers have found together.
 #[derive(Debug, Default)]

@@ -15,6 +15,10 @@ use crate::db::{self, Access, DbError, Doing, locks::LockWatch};
 use crate::throttle::Pause;
 use crate::write::wal_pages;
 
+/// Pages of WAL at which it is copied while others have the database open. `SQLite` has whoever
+/// commits beyond 1000 pages copy the WAL (`wal_autocheckpoint`): below that our neighbours do not
+/// pay for what we wrote.
+const NEIGHBOUR_PAGES: u64 = 700;
 /// How much may be written before the checkpointer is woken, in bytes.
 const CHECKPOINT_BYTES: u64 = 4 << 20;
 
@@ -96,7 +100,8 @@ impl Wal {
         locks: &LockWatch,
     ) -> Result<Option<Pause>, DbError> {
         let used = self.used_bytes();
-        if used < self.max_bytes / 8 * 5 {
+        let crowded = wal_pages() >= NEIGHBOUR_PAGES && locks.neighbour().is_some();
+        if used < self.max_bytes / 8 * 5 && !crowded {
             return Ok(None);
         }
         let complete = checkpoint(conn, "PASSIVE")?;

@@ -13,7 +13,7 @@ use super::{RunError, Stop, drain};
 use crate::layout::Delivery;
 use crate::split::Range;
 use crate::state::ChangeRow;
-use crate::verify::RangeDigest;
+use crate::verify::Checked;
 use crate::write::{BatchCount, Committed, Filler, any_dirty};
 
 /// Rows that are proven together.
@@ -183,14 +183,14 @@ impl<'w> Writer<'w> {
     }
 
     /// All rows of an input are committed.
-    fn done(&mut self, range: Range, digest: Option<RangeDigest>) {
+    fn done(&mut self, range: Range, digest: Option<Checked>) {
         self.batches += 1;
         self.prove(Some(range), digest);
     }
 
     /// Hands committed ranges to the provers: derived ones as they are, others joined; with
     /// neither, what is left.
-    fn prove(&mut self, range: Option<Range>, digest: Option<RangeDigest>) {
+    fn prove(&mut self, range: Option<Range>, digest: Option<Checked>) {
         let Some(proofs) = &self.proofs else { return };
         let ready = match (range, digest, &mut self.unproven) {
             (Some(range), None, Some(before)) if before.rows < PROOF_ROWS => {

@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 use crate::db::{Datum, DbError, Doing, expr, is_row_error};
 use crate::layout::{FillSql, Filter, Target};
 use crate::split::{Position, Range};
-use crate::verify::{RangeDigest, RowHasher};
+use crate::verify::{Checked, RangeCheck};
 
 /// One derived value.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub struct ChangeBatch {
     /// The rows whose cell is to be filled, in order.
     pub rows: Vec<DerivedRow>,
     /// The digest that the range has once exactly these values are in it.
-    pub digest: RangeDigest,
+    pub digest: Checked,
     /// Rows whose expression failed and is to be skipped.
     pub skipped: u64,
 }
@@ -79,7 +79,7 @@ pub struct RowReader<'a> {
     sql: FillSql<'a>,
     sources: usize,
     overwrite: bool,
-    hasher: RowHasher,
+    check: RangeCheck,
 }
 
 impl<'a> RowReader<'a> {
@@ -91,7 +91,7 @@ impl<'a> RowReader<'a> {
             sql: FillSql::new(target),
             sources: target.sources.len().max(1),
             overwrite: target.overwrite,
-            hasher: RowHasher::new(target),
+            check: RangeCheck::default(),
         }
     }
 
@@ -106,7 +106,7 @@ impl<'a> RowReader<'a> {
         let mut statement = self.conn.prepare_cached(&sql).doing(&what)?;
         let mut rows =
             statement.query(rusqlite::params_from_iter(range.parameters())).doing(&what)?;
-        let mut digest = RangeDigest::default();
+        self.check.finish();
         let mut derived = Vec::with_capacity(usize::try_from(range.rows).unwrap_or(0).min(65_536));
         loop {
             let row = match rows.next() {
@@ -121,12 +121,13 @@ impl<'a> RowReader<'a> {
                 }
             };
             let value = row.get_ref(terms + self.sources).doing(&what)?;
-            digest += self.hasher.row(row, terms, self.sources, value).doing(&what)?;
+            self.check.add(row, terms + self.sources, value).doing(&what)?;
             if self.overwrite || !matches!(value, ValueRef::Null) {
                 let key = Position::from_row(row, terms).doing(&what)?;
                 derived.push(DerivedRow { key, value: value.into() });
             }
         }
+        let digest = self.check.finish();
         Ok(ChangeBatch { range: range.clone(), epoch, rows: derived, digest, skipped: 0 })
     }
 }

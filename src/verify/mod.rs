@@ -4,7 +4,7 @@
 mod digest;
 mod prover;
 
-pub use digest::{RangeDigest, RowHasher};
+pub use digest::{Checked, RangeCheck, RangeDigest, RowHasher};
 pub use prover::{ProofError, Prover, RangeProof};
 
 use serde::Serialize;

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row};
 
-use super::{RangeDigest, RowHasher};
+use super::{Checked, RangeCheck, RangeDigest, RowHasher};
 use crate::db::{DbError, Doing, is_row_error};
 use crate::layout::{FillSql, Filter, Target};
 use crate::split::{Position, Range};
@@ -53,6 +53,17 @@ pub enum ProofError {
     },
 }
 
+/// What is done with the rows of a range besides reading and hashing them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Nothing.
+    Read,
+    /// The expression is evaluated and compared.
+    Evaluate,
+    /// They are hashed as the readers hashed what they derived.
+    Check,
+}
+
 /// Proves ranges of one target through one connection.
 #[derive(Debug)]
 pub struct Prover<'a> {
@@ -60,13 +71,20 @@ pub struct Prover<'a> {
     target: &'a Target,
     sql: FillSql<'a>,
     hasher: RowHasher,
+    check: RangeCheck,
 }
 
 impl<'a> Prover<'a> {
     /// Proves `target` through `conn`.
     #[must_use]
     pub fn new(conn: &'a Connection, target: &'a Target) -> Self {
-        Self { conn, target, sql: FillSql::new(target), hasher: RowHasher::new(target) }
+        Self {
+            conn,
+            target,
+            sql: FillSql::new(target),
+            hasher: RowHasher::new(target),
+            check: RangeCheck::default(),
+        }
     }
 
     /// Proves one range. Where `expected` is what readers derived from the same source values,
@@ -77,7 +95,7 @@ impl<'a> Prover<'a> {
     pub fn prove(
         &mut self,
         range: &Range,
-        expected: Option<RangeDigest>,
+        expected: Option<Checked>,
     ) -> Result<RangeProof, ProofError> {
         self.conn.execute_batch("BEGIN").doing("begin a snapshot")?;
         let proof = self.prove_in_snapshot(range, expected);
@@ -88,16 +106,15 @@ impl<'a> Prover<'a> {
     fn prove_in_snapshot(
         &mut self,
         range: &Range,
-        expected: Option<RangeDigest>,
+        expected: Option<Checked>,
     ) -> Result<RangeProof, ProofError> {
         if expected.is_some() {
-            let mut found = self.scan(range, false)?;
-            if Some(found.digest) == expected {
-                found.digest.sources = 0;
+            let found = self.scan(range, Look::Check)?;
+            if Some(self.check.finish()) == expected {
                 return Ok(found);
             }
         }
-        let mut proof = match self.scan(range, true) {
+        let mut proof = match self.scan(range, Look::Evaluate) {
             Err(ProofError::Db(DbError::Sql { source, .. })) if is_row_error(&source) => {
                 return self.row_by_row(range);
             }
@@ -110,12 +127,10 @@ impl<'a> Prover<'a> {
     }
 
     /// Reads the range, hashes it, and counts the cells that differ (all of them, whoever's).
-    fn scan(&mut self, range: &Range, evaluate: bool) -> Result<RangeProof, ProofError> {
+    fn scan(&mut self, range: &Range, look: Look) -> Result<RangeProof, ProofError> {
         let what = format!("prove rows up to {}", range.through);
         let (terms, sources) = (self.sql.range.terms.len(), self.target.sources.len().max(1));
-        // Source values are compared only with what readers saw, and then nothing is evaluated.
-        let hashed = if evaluate { 0 } else { sources };
-        let sql = self.sql.select_proof(range.bounded(), evaluate);
+        let sql = self.sql.select_proof(range.bounded(), look == Look::Evaluate);
         let mut statement = self.conn.prepare_cached(&sql).doing(&what)?;
         let parameters = rusqlite::params_from_iter(range.parameters());
         let mut rows = statement.query(parameters).doing(&what)?;
@@ -123,7 +138,10 @@ impl<'a> Prover<'a> {
         while let Some(row) = rows.next().doing(&what)? {
             proof.unproven += u64::from(differs(row, terms + sources + 1).doing(&what)?);
             let cell = row.get_ref(terms + sources).doing(&what)?;
-            proof.digest += self.hasher.row(row, terms, hashed, cell).doing(&what)?;
+            proof.digest += self.hasher.row(row, terms, cell).doing(&what)?;
+            if look == Look::Check {
+                self.check.add(row, terms + sources, cell).doing(&what)?;
+            }
         }
         Ok(proof)
     }
@@ -155,12 +173,11 @@ impl<'a> Prover<'a> {
 
     /// Proves a range in which some row's expression fails, one row at a time.
     fn row_by_row(&mut self, range: &Range) -> Result<RangeProof, ProofError> {
-        let mut proof = self.scan(range, false)?;
-        proof.digest.sources = 0;
+        let mut proof = self.scan(range, Look::Read)?;
         let mut after = range.after.clone();
         for through in self.keys(range)? {
             let one = Range { after: after.replace(through.clone()), through, rows: 1 };
-            let mut found = match self.scan(&one, true) {
+            let mut found = match self.scan(&one, Look::Evaluate) {
                 Ok(found) => found,
                 Err(ProofError::Db(DbError::Sql { source, .. })) if is_row_error(&source) => {
                     if !self.target.skip_errors && self.is_ours(&one)? {

@@ -146,11 +146,11 @@ impl<'a> Drainer<'a> {
             };
             on_key(conn, if user { &self.sql.add_user } else { &self.sql.remove_user }, key)?;
         }
-        let removed = conn
+        let taken = conn
             .prepare_cached(&self.sql.remove)
             .and_then(|mut s| s.execute([last]))
             .doing("remove drained notes")?;
-        Ok(removed as u64)
+        Ok(taken as u64)
     }
 
     /// Takes at most `limit` notes inside the caller's transaction.

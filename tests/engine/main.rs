@@ -1,5 +1,6 @@
 //! What the engine does to real databases, called as a library; one behaviour per file.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::pedantic, reason = "tests are written to be read, not to be called")]
 
 #[path = "../common/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with tests that call the binary")]
