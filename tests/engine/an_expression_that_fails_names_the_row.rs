@@ -1,4 +1,4 @@
-//! `on_error`: a row whose expression fails stops the run with its key and SQLite's message, or is
+//! `on_error`: a row whose expression fails stops the run with its key and the message of `SQLite`, or is
 //! left NULL and counted; a value that the table refuses is such a row too.
 
 use dotfill::engine::RunError;

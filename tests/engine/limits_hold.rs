@@ -159,27 +159,31 @@ fn a_limits_file_is_read_again_before_each_batch() {
     assert!((8..all_small).contains(&report.batches), "{} batches", report.batches);
 }
 
+/// Breaks a limits file after the first commit, and repairs it once the job says that it pauses.
+struct Repair(std::path::PathBuf, AtomicBool);
+
+impl Monitor for Repair {
+    fn progress(&self, progress: &Progress) {
+        if progress.paused.as_ref().is_some_and(|reason| reason.contains("limits")) {
+            self.1.store(true, Ordering::Relaxed);
+            fs::write(&self.0, "batch-rows-max = 500\n").unwrap();
+        }
+    }
+
+    fn note(&self, _: &str) {}
+    fn commit(&self, done: bool) {
+        if done && !self.1.load(Ordering::Relaxed) {
+            fs::write(&self.0, "batch-rows = no\n").unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_limits_file_that_is_broken_pauses_until_it_is_repaired() {
     let (db, mut job) = plain(2_000);
     let limits = db.folder().join("limits.toml");
     fs::write(&limits, "batch-rows-max = 50\n").unwrap();
     job.options.limits = Some(limits.clone());
-    struct Repair(std::path::PathBuf, AtomicBool);
-    impl Monitor for Repair {
-        fn progress(&self, progress: &Progress) {
-            if progress.paused.as_ref().is_some_and(|reason| reason.contains("limits")) {
-                self.1.store(true, Ordering::Relaxed);
-                fs::write(&self.0, "batch-rows-max = 500\n").unwrap();
-            }
-        }
-        fn note(&self, _: &str) {}
-        fn commit(&self, done: bool) {
-            if done && !self.1.load(Ordering::Relaxed) {
-                fs::write(&self.0, "batch-rows = no\n").unwrap();
-            }
-        }
-    }
     let monitor = Repair(limits, AtomicBool::new(false));
     job.run_to(Outcome::Complete, &monitor);
     assert!(monitor.1.load(Ordering::Relaxed), "the job never said that it paused");

@@ -1,24 +1,34 @@
-//! Random schemas and random interleavings of what users and dotfill do, against a model in memory;
-//! on replicas, against each other.
+//! Random schemas and random interleavings of what users and dotfill do, against a model in memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use dotfill::engine::Outcome;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use crate::common::{Replica, merge, merge_both_ways, plain_db};
+use crate::common::plain_db;
 use crate::job::{Job, assert_sound, one_column};
 use crate::watch::cancel_after;
 
 /// Keys are numbered; each schema says how a number is written.
 const KEYS: i64 = 12;
 
+/// The target before the first run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Absent,
+    Present,
+    /// With a DEFAULT.
+    Defaulted,
+}
+
+/// The DEFAULT.
+const DEFAULT: &str = "u7";
+
 #[derive(Clone, Copy, Debug)]
 struct Schema {
     key: usize,
-    /// The target is there before the first run; with this DEFAULT.
-    exists: Option<Option<&'static str>>,
+    before: Before,
     fill_null: bool,
     filter: bool,
     second_source: bool,
@@ -43,10 +53,10 @@ const KEY_KINDS: [Key; 5] = [
 
 impl Schema {
     fn create(self) -> String {
-        let target = match self.exists {
-            None => String::new(),
-            Some(None) => ", target TEXT".to_owned(),
-            Some(Some(default)) => format!(", target TEXT DEFAULT '{default}'"),
+        let target = match self.before {
+            Before::Absent => String::new(),
+            Before::Present => ", target TEXT".to_owned(),
+            Before::Defaulted => format!(", target TEXT DEFAULT '{DEFAULT}'"),
         };
         let columns = format!("src TEXT, more TEXT{target}");
         format!("CREATE TABLE t {}", KEY_KINDS[self.key].0.replace("{}", &columns))
@@ -71,12 +81,20 @@ impl Schema {
     }
 }
 
+/// Whether an INSERT names the target, and with what.
+#[derive(Clone, Copy, Debug)]
+enum Given {
+    Nothing,
+    Null,
+    Value(u8),
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Insert {
         key: i64,
         src: Option<u8>,
-        target: Option<Option<u8>>,
+        target: Given,
         replace: bool,
     },
     Upsert {
@@ -99,8 +117,9 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     let key = || 0..KEYS;
     let some = || proptest::option::weighted(0.8, 0..4_u8);
+    let given = prop_oneof![5 => Just(Given::Nothing), 1 => Just(Given::Null), 4 => (0..4_u8).prop_map(Given::Value)];
     prop_oneof![
-        4 => (key(), some(), proptest::option::of(some()), any::<bool>())
+        4 => (key(), some(), given, any::<bool>())
             .prop_map(|(key, src, target, replace)| Op::Insert { key, src, target, replace }),
         2 => (key(), 0..4_u8, any::<bool>())
             .prop_map(|(key, src, target)| Op::Upsert { key, src, target }),
@@ -151,7 +170,7 @@ fn literal(value: Option<&String>) -> String {
 
 impl Model {
     fn has_target(&self) -> bool {
-        self.followed || self.schema.exists.is_some()
+        self.followed || self.schema.before != Before::Absent
     }
 
     /// A NULL that is nobody's yet, or has a meaning.
@@ -167,63 +186,62 @@ impl Model {
         }
     }
 
+    /// The columns and values of a key.
+    fn key(&self, key: i64) -> (String, String) {
+        let (_, columns, values) = KEY_KINDS[self.schema.key];
+        (columns.join(", "), values(key).join(", "))
+    }
+
+    /// The cell of a new row whose INSERT leaves the target out.
+    fn left_out(&self) -> Cell {
+        let default = (self.schema.before == Before::Defaulted).then(|| DEFAULT.to_owned());
+        self.written(default, None)
+    }
+
+    fn insert(&mut self, key: i64, src: Option<String>, given: Given, replace: bool) -> String {
+        let (columns, values) = self.key(key);
+        let verb = if replace { "REPLACE" } else { "INSERT OR IGNORE" };
+        let given = if self.has_target() { given } else { Given::Nothing };
+        let (named, value, cell) = match given {
+            Given::Nothing => ("", String::new(), self.left_out()),
+            Given::Null => (", target", ", NULL".to_owned(), self.null()),
+            Given::Value(n) => (", target", format!(", '{}'", user(n)), Cell::User(Some(user(n)))),
+        };
+        let source = literal(src.as_ref());
+        if replace || !self.rows.contains_key(&key) {
+            self.rows.insert(key, Row { src, more: None, cell });
+        }
+        format!("{verb} INTO t ({columns}, src{named}) VALUES ({values}, {source}{value})")
+    }
+
+    fn upsert(&mut self, key: i64, src: &str, target: bool) -> String {
+        let (columns, values) = self.key(key);
+        let target = target && self.has_target();
+        let more = if target { format!(", target = '{}'", user(9)) } else { String::new() };
+        let new = Row { src: None, more: None, cell: self.left_out() };
+        let known = self.rows.contains_key(&key);
+        let row = self.rows.entry(key).or_insert(new);
+        row.src = Some(src.to_owned());
+        if known && target {
+            row.cell = Cell::User(Some(user(9)));
+        }
+        format!(
+            "INSERT INTO t ({columns}, src) VALUES ({values}, '{src}')
+             ON CONFLICT ({columns}) DO UPDATE SET src = excluded.src{more}"
+        )
+    }
+
     /// Does `op` to the model; its SQL, where it is a user's.
     fn apply(&mut self, op: &Op) -> Option<String> {
         let (schema, target) = (self.schema, self.has_target());
         let (_, columns, values) = KEY_KINDS[schema.key];
-        let columns = columns.join(", ");
         let set =
             |key: i64, what: String| Some(format!("UPDATE t SET {what} WHERE {}", schema.is(key)));
         match op {
-            Op::Insert { key, src, target: given, replace } => {
-                let (src, given) = (src.map(source), given.map(|value| value.map(user)));
-                let given = given.filter(|_| target);
-                let values = values(*key).join(", ");
-                let (verb, known) = (
-                    if *replace { "REPLACE" } else { "INSERT OR IGNORE" },
-                    self.rows.contains_key(key),
-                );
-                let sql = match &given {
-                    Some(value) => format!(
-                        "{verb} INTO t ({columns}, src, target) VALUES ({values}, {}, {})",
-                        literal(src.as_ref()),
-                        literal(value.as_ref())
-                    ),
-                    None => format!(
-                        "{verb} INTO t ({columns}, src) VALUES ({values}, {})",
-                        literal(src.as_ref())
-                    ),
-                };
-                if *replace || !known {
-                    let default = schema.exists.flatten().map(str::to_owned);
-                    let cell = self.written(given.unwrap_or(default), None);
-                    self.rows.insert(*key, Row { src, more: None, cell });
-                }
-                Some(sql)
+            Op::Insert { key, src, target, replace } => {
+                Some(self.insert(*key, src.map(source), *target, *replace))
             }
-            Op::Upsert { key, src, target: and_target } => {
-                let (src, mine) = (source(*src), user(9));
-                let values = values(*key).join(", ");
-                let more = if *and_target && target {
-                    format!(", target = '{mine}'")
-                } else {
-                    String::new()
-                };
-                if let Some(row) = self.rows.get_mut(key) {
-                    row.src = Some(src.clone());
-                    if !more.is_empty() {
-                        row.cell = Cell::User(Some(mine));
-                    }
-                } else {
-                    let default = schema.exists.flatten().map(str::to_owned);
-                    let cell = self.written(default, None);
-                    self.rows.insert(*key, Row { src: Some(src.clone()), more: None, cell });
-                }
-                Some(format!(
-                    "INSERT INTO t ({columns}, src) VALUES ({values}, '{src}')
-                     ON CONFLICT ({columns}) DO UPDATE SET src = excluded.src{more}"
-                ))
-            }
+            Op::Upsert { key, src, target } => Some(self.upsert(*key, &source(*src), *target)),
             Op::Source(key, src) => {
                 let src = src.map(source);
                 let sql = set(*key, format!("src = {}", literal(src.as_ref())));
@@ -263,7 +281,7 @@ impl Model {
                 if let Some(row) = self.rows.remove(old) {
                     self.rows.insert(*new, row);
                 }
-                let pairs = KEY_KINDS[schema.key].1.iter().zip(values(*new));
+                let pairs = columns.iter().zip(values(*new));
                 let pairs: Vec<_> = pairs.map(|(c, v)| format!("{c} = {v}")).collect();
                 Some(format!(
                     "UPDATE OR REPLACE t SET {} WHERE {}",
@@ -341,7 +359,7 @@ fn plain_history(schema: Schema, ops: &[Op]) -> Result<(), TestCaseError> {
     }
     model.followed |= model.has_target();
     job.run();
-    if schema.exists.is_none() && !ops.iter().any(|op| matches!(op, Op::Run(_))) {
+    if schema.before == Before::Absent && !ops.iter().any(|op| matches!(op, Op::Run(_))) {
         model.rows.values_mut().for_each(|row| row.cell = Cell::Ours);
     }
     model.compare(&db, true)?;
@@ -353,154 +371,16 @@ fn plain_history(schema: Schema, ops: &[Op]) -> Result<(), TestCaseError> {
 }
 
 fn schema() -> impl Strategy<Value = Schema> {
-    let exists = proptest::option::of(proptest::option::weighted(0.3, Just("u7")));
-    (0..KEY_KINDS.len(), exists, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-        |(key, exists, fill_null, filter, second_source)| Schema {
+    let before = prop_oneof![Just(Before::Absent), Just(Before::Present), Just(Before::Defaulted)];
+    (0..KEY_KINDS.len(), before, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(key, before, fill_null, filter, second_source)| Schema {
             key,
-            exists,
+            before,
             fill_null,
             filter,
             second_source,
         },
     )
-}
-
-/// What happens on replicas; the first member says on which.
-#[derive(Clone, Debug)]
-enum Event {
-    Write(bool, Write),
-    Merge(bool),
-    Run(bool, Option<u64>),
-}
-
-#[derive(Clone, Debug)]
-enum Write {
-    Insert(i64),
-    InsertOwned(i64),
-    Source(i64),
-    Owner(i64),
-    Both(i64),
-    Null(i64),
-    Replace(i64),
-    Delete(i64),
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    let key = || 1..KEYS;
-    let write = prop_oneof![
-        3 => key().prop_map(Write::Insert),
-        1 => key().prop_map(Write::InsertOwned),
-        3 => key().prop_map(Write::Source),
-        2 => key().prop_map(Write::Owner),
-        1 => key().prop_map(Write::Both),
-        1 => key().prop_map(Write::Null),
-        1 => key().prop_map(Write::Replace),
-        1 => key().prop_map(Write::Delete),
-    ];
-    prop_oneof![
-        6 => (any::<bool>(), write).prop_map(|(on, write)| Event::Write(on, write)),
-        2 => any::<bool>().prop_map(Event::Merge),
-        2 => (any::<bool>(), proptest::option::of(1..6_u64))
-            .prop_map(|(on, cancel)| Event::Run(on, cancel)),
-    ]
-}
-
-/// Does a write; `n` makes its text unlike any other.
-fn write(replica: &Replica, write: &Write, n: usize) {
-    let sql = match write {
-        Write::Insert(id) => {
-            format!("INSERT OR IGNORE INTO machines (id, app) VALUES ({id}, 'app{n}')")
-        }
-        Write::InsertOwned(id) => format!(
-            "INSERT INTO machines (id, app, owner) VALUES ({id}, 'app{n}', 'user{n}')
-             ON CONFLICT (id) DO UPDATE SET owner = excluded.owner"
-        ),
-        Write::Source(id) => format!("UPDATE machines SET app = 'app{n}' WHERE id = {id}"),
-        Write::Owner(id) => format!("UPDATE machines SET owner = 'user{n}' WHERE id = {id}"),
-        Write::Both(id) => {
-            format!("UPDATE machines SET app = 'app{n}', owner = 'user{n}' WHERE id = {id}")
-        }
-        Write::Null(id) => format!("UPDATE machines SET owner = NULL WHERE id = {id}"),
-        Write::Replace(id) => format!("REPLACE INTO machines (id, app) VALUES ({id}, 'app{n}')"),
-        Write::Delete(id) => format!("DELETE FROM machines WHERE id = {id}"),
-    };
-    replica.run(&sql, []);
-}
-
-fn replicated_history(exists: bool, events: &[Event]) -> Result<(), TestCaseError> {
-    let new = || if exists { Replica::machines_with_owner() } else { Replica::machines() };
-    let replicas = [new(), new()];
-    replicas[0].insert_machines(6);
-    merge_both_ways(&replicas[0], &replicas[1]);
-    let mut jobs = replicas.each_ref().map(|replica| {
-        let rest = "delivery = 'derive'";
-        let mut job =
-            Job::new(replica.path(), one_column("machines", "owner", "TEXT", "'o-' || app", rest));
-        job.options.tuning.batch_rows_max = 2;
-        job
-    });
-    if !exists {
-        jobs.iter().for_each(|job| drop(job.run()));
-    }
-    // Keys that users gave a value and never took it away again.
-    let (mut owned, mut unclear) = (BTreeSet::new(), BTreeSet::new());
-    for (n, event) in events.iter().enumerate() {
-        match event {
-            Event::Write(on, what) => {
-                let replica = &replicas[usize::from(*on)];
-                write(replica, what, n);
-                match what {
-                    Write::Owner(id) | Write::Both(id) | Write::InsertOwned(id) => {
-                        let sql = format!("SELECT count(*) FROM machines WHERE id = {id}");
-                        if replica.count(&sql) == 1 {
-                            owned.insert(*id);
-                        }
-                    }
-                    Write::Null(id) | Write::Replace(id) | Write::Delete(id) => {
-                        unclear.insert(*id);
-                    }
-                    Write::Insert(_) | Write::Source(_) => {}
-                }
-            }
-            Event::Merge(on) => {
-                let (from, to) = (usize::from(*on), usize::from(!*on));
-                merge(&replicas[from], &replicas[to]);
-            }
-            Event::Run(on, cancel) => {
-                let job = &mut jobs[usize::from(*on)];
-                job.options.cancel = std::sync::Arc::default();
-                let monitor = cancel_after(cancel.unwrap_or(u64::MAX), &job.options.cancel);
-                job.try_run(&monitor).unwrap();
-                job.options.cancel = std::sync::Arc::default();
-            }
-        }
-    }
-    merge_both_ways(&replicas[0], &replicas[1]);
-    jobs.iter().for_each(|job| drop(job.run()));
-    prop_assert_eq!(merge_both_ways(&replicas[0], &replicas[1]), 0, "draining made records");
-    let rows = replicas[0].machines_rows();
-    prop_assert_eq!(&rows, &replicas[1].machines_rows());
-    for row in rows {
-        let [rusqlite::types::Value::Integer(id), app, _, owner] = row.as_slice() else {
-            panic!("{row:?}");
-        };
-        let text = |value: &rusqlite::types::Value| match value {
-            rusqlite::types::Value::Text(text) => text.clone(),
-            other => format!("{other:?}"),
-        };
-        let (app, owner) = (text(app), text(owner));
-        if unclear.contains(id) {
-            continue;
-        }
-        if owned.contains(id) {
-            prop_assert!(owner.starts_with("user"), "row {id}: a user's value became {owner}");
-        } else {
-            prop_assert_eq!(owner, format!("o-{}", app), "row {}", id);
-        }
-    }
-    jobs.iter().for_each(|job| assert_eq!(job.run().rows_written, 0));
-    replicas.iter().for_each(Replica::assert_sound);
-    Ok(())
 }
 
 fn cases(cases: u32) -> ProptestConfig {
@@ -518,14 +398,5 @@ proptest! {
     #[test]
     fn on_a_plain_table(schema in schema(), ops in proptest::collection::vec(op(), 1..50)) {
         plain_history(schema, &ops)?;
-    }
-}
-
-proptest! {
-    #![proptest_config(cases(12))]
-
-    #[test]
-    fn on_two_replicas(exists: bool, events in proptest::collection::vec(event(), 1..40)) {
-        replicated_history(exists, &events)?;
     }
 }
