@@ -89,7 +89,7 @@ fn render_cost(out: &mut String, cost: &Cost) {
             estimate(&records),
             units::bytes(cost.disk_bytes),
             units::bytes(cost.wire_bytes),
-            units::bytes(cost.wal_bytes),
+            units::bytes(cost.wal_peak_bytes),
             units::seconds(cost.seconds),
         ],
     );

@@ -81,7 +81,7 @@ fn sum(plan: &Plan, which: impl Fn(&Cost) -> bool) -> Amount {
         total.change_records += cost.change_records;
         total.disk_bytes += cost.disk_bytes;
         total.wire_bytes += cost.wire_bytes;
-        total.wal_bytes = total.wal_bytes.max(cost.wal_bytes);
+        total.wal_bytes = total.wal_bytes.max(cost.wal_peak_bytes);
         total.seconds += cost.seconds;
     }
     total

@@ -10,6 +10,7 @@ use super::pace::Pace;
 use super::{RunError, RunOptions, Stop};
 use crate::db::{self, DbError, Doing};
 use crate::layout::Target;
+use crate::layout::crsqlite;
 use crate::lease::{Attempt, Holder, Lease};
 use crate::migration::Migration;
 use crate::monitor::Monitor;
@@ -75,6 +76,9 @@ impl<'a> Job<'a> {
     pub(super) fn end(&self) -> Result<(), RunError> {
         self.session.release()?;
         super::wal::Wal::finish(self.session.conn())?;
+        if self.options.crsqlite.is_some() {
+            crsqlite::finalize(self.session.conn())?;
+        }
         Ok(())
     }
 

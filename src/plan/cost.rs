@@ -15,6 +15,7 @@ use super::record::Records;
 use super::sample::Sample;
 use super::trial::Measured;
 use crate::layout::Delivery;
+use crate::throttle::Tuning;
 
 /// The most that a replica's digest can take on the wire: 16 KiB.
 pub const DIGEST_BYTES_MAX: u64 = 16 << 10;
@@ -103,6 +104,8 @@ pub struct Cost {
     pub wire_bytes: u64,
     /// Bytes written to one replica's WAL; a run checkpoints while it goes, one statement cannot.
     pub wal_bytes: u64,
+    /// The size to which that WAL grows: a run keeps it below the default of `--wal-bytes-max`.
+    pub wal_peak_bytes: u64,
     /// Seconds on one replica, estimated from the sample.
     pub seconds: f64,
 }
@@ -152,6 +155,7 @@ impl Scale<'_> {
             file_bytes,
             wire_bytes: 0,
             wal_bytes: ours,
+            wal_peak_bytes: ours,
             seconds: 0.0,
         }
     }
@@ -174,6 +178,10 @@ impl Scale<'_> {
         cost.file_bytes = grown.saturating_add(ours).saturating_sub(self.free_bytes);
         cost.disk_bytes = cost.file_bytes.saturating_mul(self.replicas);
         cost.wal_bytes = self.up(trial, trial.wal_bytes).saturating_add(ours);
+        cost.wal_peak_bytes = match way.delivery() {
+            Some(_) => cost.wal_bytes.min(Tuning::default().wal_bytes_max),
+            None => cost.wal_bytes,
+        };
         cost.seconds = trial.elapsed.as_secs_f64() * fraction(self.sample.of, self.sample.rows);
         if way.delivery().is_none() && self.replicated {
             cost.seconds *= TRIGGER_SLOWDOWN;
@@ -226,6 +234,7 @@ pub(super) fn impossible(way: Way, why_not: String) -> Cost {
         file_bytes: 0,
         wire_bytes: 0,
         wal_bytes: 0,
+        wal_peak_bytes: 0,
         seconds: 0.0,
     }
 }

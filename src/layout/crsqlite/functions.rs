@@ -64,6 +64,14 @@ pub fn load_extension(conn: &Connection, library: &Path) -> Result<(), DbError> 
     conn.query_row("SELECT crsql_internal_sync_bit(2)", [], |_| Ok(())).doing(what)
 }
 
+/// Has the extension let go of its statements, as it asks for before its connection is closed.
+///
+/// # Errors
+/// When it does not answer.
+pub fn finalize(conn: &Connection) -> Result<(), DbError> {
+    conn.query_row("SELECT crsql_finalize()", [], |_| Ok(())).doing("close the cr-sqlite extension")
+}
+
 #[expect(unsafe_code, reason = "loading a library that the operator named runs its code")]
 fn load(conn: &Connection, library: &Path) -> rusqlite::Result<()> {
     // SAFETY: the operator vouches for the library by naming it; extension loading is enabled for

@@ -22,7 +22,7 @@ mod functions;
 
 pub use clock::{Cell, ClockSql, Publisher};
 pub use column::{add_column, check_triggers};
-pub use functions::{load_extension, register};
+pub use functions::{finalize, load_extension, register};
 
 use rusqlite::Connection;
 
