@@ -77,6 +77,7 @@ fn batch_rows_max_whoever_evaluates() {
         let (db, mut job) = plain(2_500);
         job.migration = one_column("t", "target", "TEXT", value, "");
         job.options.tuning.batch_rows_max = 10;
+        job.options.tuning.threads = if value == EXPENSIVE { 2 } else { 1 };
         let app = rusqlite::Connection::open(db.db()).unwrap();
         let (mut before, most) = (0, Arc::new(Mutex::new(0)));
         let seen = Arc::clone(&most);
