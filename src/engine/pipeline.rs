@@ -8,7 +8,6 @@
 //! nobody reads what it writes; so the writer, which owns the inner ends, ends all of them by
 //! dropping those. A stage that fails closes its channel, and its error is found when it is joined.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -31,6 +30,8 @@ use crate::state::ChangeRow;
 const GRAIN_ROWS: u64 = 250;
 /// Rows of a range that a reader derives.
 const READER_ROWS: u64 = 1000;
+/// Ranges that readers may be ahead of the writer, so that what is derived out of order is bounded.
+pub(super) const WINDOW: usize = 128;
 /// Ranges on their way to the writer or the readers.
 pub(super) const QUEUE: usize = 64;
 /// Ranges on their way to the provers.
@@ -129,7 +130,11 @@ impl Pipeline<'_> {
             drop(proof_tasks);
             let (ranges_send, ranges) = bounded::<(u64, Range)>(QUEUE);
             let start = self.start.clone();
-            let splitter = scope.spawn(move || split(shared, grain, start, &ranges_send));
+            let (ticket, tickets) = bounded::<()>(WINDOW);
+            let splitter = scope.spawn({
+                let windowed = self.mode == Mode::Readers;
+                move || split(shared, grain, start, &ranges_send, windowed.then_some(&tickets))
+            });
             let (inputs, pool) = match self.mode {
                 Mode::Writer => (Inputs::Ranges(ranges), Vec::new()),
                 Mode::Readers => {
@@ -140,7 +145,7 @@ impl Pipeline<'_> {
                             scope.spawn(move || derive(shared, &ranges, &send))
                         })
                         .collect();
-                    (Inputs::Derived { derived, next: 0, early: BTreeMap::new() }, pool)
+                    (Inputs::derived(derived, ticket), pool)
                 }
             };
             let written = Writer::new(self, shared, inputs, proof_send, change).run(job);
@@ -200,10 +205,14 @@ fn split(
     grain: u64,
     start: Option<Position>,
     ranges: &Sender<(u64, Range)>,
+    tickets: Option<&Receiver<()>>,
 ) -> Result<(), DbError> {
     let conn = reader(shared.db)?;
     let mut splitter = Splitter::new(&conn, &shared.target.table, grain, start);
     for number in 0.. {
+        if tickets.is_some_and(|tickets| tickets.recv().is_err()) {
+            break;
+        }
         let range = {
             let _reading = shared.gate.read();
             splitter.next_range()?

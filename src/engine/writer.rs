@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use crossbeam::channel::{Receiver, Sender};
 
 use super::job::Job;
-use super::pipeline::{Input, Mode, Pipeline, QUEUE, Shared};
+use super::pipeline::{Input, Mode, Pipeline, QUEUE, Shared, WINDOW};
 use super::proof::Task;
 use super::{RunError, Stop, drain};
 use crate::layout::Delivery;
@@ -22,16 +22,32 @@ const PROOF_ROWS: u64 = 8000;
 /// The writer's input, in the order of the ranges.
 pub(super) enum Inputs {
     Ranges(Receiver<(u64, Range)>),
-    Derived { derived: Receiver<(u64, Input)>, next: u64, early: BTreeMap<u64, Input> },
+    Derived {
+        derived: Receiver<(u64, Input)>,
+        next: u64,
+        early: BTreeMap<u64, Input>,
+        /// One goes back to the splitter for each range that was taken.
+        tickets: Sender<()>,
+    },
 }
 
 impl Inputs {
+    /// What readers derive, at most [`WINDOW`] ranges ahead.
+    pub(super) fn derived(derived: Receiver<(u64, Input)>, tickets: Sender<()>) -> Self {
+        for _ in 0..WINDOW {
+            let _ = tickets.try_send(());
+        }
+        Self::Derived { derived, next: 0, early: BTreeMap::new(), tickets }
+    }
+
     fn next(&mut self) -> Option<Input> {
         match self {
             Self::Ranges(ranges) => ranges.recv().ok().map(|(_, range)| Input::Range(range)),
-            Self::Derived { derived, next, early } => loop {
+            Self::Derived { derived, next, early, tickets } => loop {
                 if let Some(input) = early.remove(next) {
                     *next += 1;
+                    // The splitter may have ended already.
+                    let _ = tickets.try_send(());
                     return Some(input);
                 }
                 let (number, input) = derived.recv().ok()?;
