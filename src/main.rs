@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use dotfill::cli;
 
 fn main() -> ExitCode {
+    dotfill::db::without_memory_statistics();
     match cli::parse() {
         Ok(arguments) => ExitCode::from(cli::run(&arguments)),
         Err(code) => ExitCode::from(code),
