@@ -105,6 +105,25 @@ impl Range {
         self.after.is_some()
     }
 
+    /// The rows of this range as ranges of one row each, in order. `select_keys` selects their scan
+    /// keys, with the parameters of this range.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub fn one_by_one(&self, conn: &Connection, select_keys: &str) -> Result<Vec<Self>, DbError> {
+        let terms = self.through.0.len();
+        let mut after = self.after.clone();
+        conn.prepare_cached(select_keys)
+            .and_then(|mut s| {
+                s.query_map(rusqlite::params_from_iter(self.parameters()), |row| {
+                    let through = Position::from_row(row, terms)?;
+                    Ok(Self { after: after.replace(through.clone()), through, rows: 1 })
+                })?
+                .collect()
+            })
+            .doing("list the keys of a range")
+    }
+
     /// Cuts off the first `rows` rows as they are now, at least one; the second range is the rest,
     /// where there may be one.
     ///

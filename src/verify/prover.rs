@@ -174,9 +174,7 @@ impl<'a> Prover<'a> {
     /// Proves a range in which some row's expression fails, one row at a time.
     fn row_by_row(&mut self, range: &Range) -> Result<RangeProof, ProofError> {
         let mut proof = self.scan(range, Look::Read)?;
-        let mut after = range.after.clone();
-        for through in self.keys(range)? {
-            let one = Range { after: after.replace(through.clone()), through, rows: 1 };
+        for one in range.one_by_one(self.conn, &self.sql.select_keys(range.bounded()))? {
             let mut found = match self.scan(&one, Look::Evaluate) {
                 Ok(found) => found,
                 Err(ProofError::Db(DbError::Sql { source, .. })) if is_row_error(&source) => {
@@ -210,19 +208,6 @@ impl<'a> Prover<'a> {
             .prepare_cached(&sql)
             .and_then(|mut s| s.exists(rusqlite::params_from_iter(range.parameters())))
             .doing("look at a row whose expression fails")
-    }
-
-    fn keys(&self, range: &Range) -> Result<Vec<Position>, DbError> {
-        let terms = self.sql.range.terms.len();
-        self.conn
-            .prepare_cached(&self.sql.select_keys(range.bounded()))
-            .and_then(|mut s| {
-                s.query_map(rusqlite::params_from_iter(range.parameters()), |row| {
-                    Position::from_row(row, terms)
-                })?
-                .collect()
-            })
-            .doing("list the keys of a range")
     }
 }
 

@@ -211,9 +211,7 @@ impl Batch<'_> {
         null_clocks: bool,
     ) -> Result<BatchCount, WriteError> {
         let mut total = BatchCount::default();
-        let mut after = range.after.clone();
-        for through in self.keys(range)? {
-            let one = Range { after: after.replace(through.clone()), through, rows: 1 };
+        for one in range.one_by_one(self.conn, &self.sql.select_keys(range.bounded()))? {
             match self.statements(&one, filter, null_clocks) {
                 Ok(count) => {
                     total.written += count.written;
@@ -224,19 +222,6 @@ impl Batch<'_> {
             }
         }
         Ok(total)
-    }
-
-    fn keys(&self, range: &Range) -> Result<Vec<Position>, DbError> {
-        let terms = self.sql.range.terms.len();
-        self.conn
-            .prepare_cached(&self.sql.select_keys(range.bounded()))
-            .and_then(|mut s| {
-                s.query_map(rusqlite::params_from_iter(range.parameters()), |row| {
-                    Position::from_row(row, terms)
-                })?
-                .collect()
-            })
-            .doing("list the keys of a batch")
     }
 
     fn apply(
