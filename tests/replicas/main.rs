@@ -6,6 +6,7 @@ mod common;
 mod scenario;
 
 mod a_row_noted_twice_harms_no_write;
+mod a_stuck_corrosion_agent_is_told_by_doctor;
 mod another_cr_sqlite_version_is_refused;
 mod change_of_a_primary_key_ends_equal;
 mod close_drains_and_stops_following;
