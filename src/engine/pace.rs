@@ -318,7 +318,7 @@ impl<'a> Pace<'a> {
             self.clock.sleep(slice);
             left -= slice;
             if self.beaten.elapsed() >= self.heartbeat {
-                self.beat(session)?;
+                self.beat_unless_locked(session)?;
             }
             if self.asked_to_stop().is_some() {
                 return Ok(true);

@@ -1,6 +1,7 @@
 //! The binary under test, as a script would call it.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -96,6 +97,20 @@ impl Running {
     pub fn is_alive(&mut self) -> bool {
         let child = self.child.as_mut().expect("taken by interrupt only");
         child.try_wait().unwrap().is_none()
+    }
+
+    /// Reads standard error up to `word`; what was read is not in its [`Output`].
+    pub fn wait_for(&mut self, word: &str) {
+        let stderr = self.child.as_mut().and_then(|child| child.stderr.as_mut()).unwrap();
+        let mut seen = Vec::new();
+        let mut byte = [0];
+        while stderr.read(&mut byte).unwrap() == 1 {
+            seen.extend(byte);
+            if seen.ends_with(word.as_bytes()) {
+                return;
+            }
+        }
+        panic!("never said {word:?}: {}", String::from_utf8_lossy(&seen));
     }
 
     /// Waits for its end; what the process left behind.
