@@ -7,7 +7,7 @@ use crate::common::{
     Replica, catch_up, corrosion_tables, dotfill, eventually, follow, migration_file, miss,
     receive_part, start,
 };
-use crate::scenario::{DERIVE, Pair};
+use crate::scenario::{DERIVE, Pair, run};
 
 const ROWS: u32 = 600;
 const BEHIND: &str = "corrosion: 3 buffered changes of 1 version, 1 gap";
@@ -31,28 +31,53 @@ fn throttle_reason(replica: &Replica) -> Option<String> {
     }
 }
 
-#[test]
-fn run_waits() {
+/// A node of an agent, with the column, and the migration's file.
+fn node() -> (Replica, String) {
     let node = Replica::machines();
     node.insert_machines(ROWS);
     node.alter("machines", "ALTER TABLE machines ADD COLUMN owner TEXT");
     corrosion_tables(&node);
-    fall_behind(&node);
     let migration = migration_file(node.folder(), DERIVE);
-    // Slow enough that the agent is seen to be behind for a second before all is done.
+    (node, migration)
+}
+
+/// Runs a command on a node whose agent is behind, so slowly that a second passes before all is
+/// done; it pauses, changes no row meanwhile, and goes on when the agent has caught up.
+#[track_caller]
+fn assert_waits(name: &str, migration: &str, node: &Replica) {
+    fall_behind(node);
     let slow = ["--rows-per-second", "200", "--batch-rows-max", "10"];
-    let args = ["run", &migration, "--db", node.db(), "--json"];
+    let args = [name, migration, "--db", node.db(), "--json"];
     let job = start(&[&args[..], &slow[..]].concat());
-    eventually("the job pauses", || throttle_reason(&node).as_deref() == Some(BEHIND));
-    let written = || node.count("SELECT count(*) FROM machines WHERE owner IS NOT NULL");
-    let before = written();
-    assert!(before < i64::from(ROWS), "{before} rows were written before the pause");
+    eventually("the job pauses", || throttle_reason(node).as_deref() == Some(BEHIND));
+    let before = node.machines_rows();
     std::thread::sleep(std::time::Duration::from_millis(500));
-    assert_eq!(written(), before, "a paused job writes no row");
-    catch_up(&node);
+    assert_eq!(node.machines_rows(), before, "a paused {name} writes no row");
+    catch_up(node);
     let report = job.end().expect_complete();
     assert!(report.stderr.contains(BEHIND), "{}", report.stderr);
-    assert_eq!(written(), i64::from(ROWS));
+    assert_ne!(node.machines_rows(), before, "premise: {name} paused before it was done");
+}
+
+#[test]
+fn run_waits() {
+    let (node, migration) = node();
+    assert_waits("run", &migration, &node);
+}
+
+#[test]
+fn close_waits() {
+    let (node, migration) = node();
+    run(&migration, &node);
+    node.run("UPDATE machines SET app = 'moved'", []);
+    assert_waits("close", &migration, &node);
+}
+
+#[test]
+fn rollback_waits() {
+    let (node, migration) = node();
+    run(&migration, &node);
+    assert_waits("rollback", &migration, &node);
 }
 
 #[test]
