@@ -3,7 +3,8 @@
 //! Live traffic leaves parts of versions and gaps behind for some milliseconds. What counts is what
 //! stays the same while doctor looks twice.
 //!
-//! What heals each of them was read off the crates klukai-agent 0.1.4 and klukai 0.1.4: a version
+//! What heals each of them was read off the crates klukai-agent 0.1.4 and klukai 0.1.4 (a column that
+//! the node lacked, as a gap and as a whole version, was also tried on real agents): a version
 //! that is there whole is applied once, in a transaction that ends after `perf.sql_tx_timeout`, and
 //! again only when the agent starts; missing parts and gaps are asked for in every sync with peers;
 //! a version that failed while it was applied is dropped when it comes again, until the agent
@@ -142,7 +143,8 @@ fn version(version: &PartVersion) -> Finding {
             what,
             format!(
                 "{changes} buffered changes, all that there are, and not applied: the agent is at \
-                 it, or has given up (after perf.sql_tx_timeout, by default 60 s)"
+                 it, or has given up (after perf.sql_tx_timeout, by default 60 s, or for an error \
+                 that its log names, such as a column that this node lacked then)"
             ),
             "repeat `dotfill doctor` in a minute; if it is still there, restart the agent, which \
              applies it when it starts; if its log then says \"could not apply fully buffered \

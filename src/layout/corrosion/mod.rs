@@ -25,7 +25,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::db::{Datum, DbError, Doing};
 
 /// Rows of one table that a reading counts: what lies beyond is said to be more. It bounds what a
-/// signal costs that is asked four times a second, about 1 ms.
+/// signal costs that is asked four times a second, whatever waits (a test counts `SQLite`'s steps).
 pub const COUNTED_MAX: u64 = 1000;
 
 /// A table that is read, with the columns that are relied upon.
