@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::{Ask, Moment, Pause, Throttle, Verdict, Work};
 use crate::layout::corrosion::Backlog;
 
-/// The backlog is read at most this often: a reading costs as much as a small batch.
+/// The backlog is read at most this often: a reading is a dozen queries.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 /// How long a backlog is there before it pauses the job: an agent that keeps up has none for that
 /// long, and the job adds nothing to the agent's queues in the meantime.
