@@ -1,6 +1,7 @@
 //! Joins the stages into jobs: `run`, `close`, `rollback`. Threads, bounded channels, cancellation
 //! and the order of shutting down live here; SQL and formatting do not.
 
+mod ask;
 mod clear;
 mod close;
 mod drain;
