@@ -12,8 +12,11 @@ use crate::schema::VALUE;
 /// What the agent has received and not applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Change records that wait for the rest of their version.
+    /// Change records that wait for the rest of their version, or to be applied.
     pub buffered: u64,
+    /// Change records that are kept, those of applied versions among them: the agent clears 1000
+    /// every two seconds.
+    pub kept: u64,
     /// Versions of which a part has arrived.
     pub partial: u64,
     /// Versions that are known to exist and have not arrived.
@@ -23,13 +26,14 @@ pub struct Backlog {
 impl Backlog {
     /// True where everything that is known of was applied.
     pub fn is_empty(self) -> bool {
-        self == Self::default()
+        Self { kept: 0, ..self } == Self::default()
     }
 
     /// Of two nodes together.
     pub fn plus(self, other: Self) -> Self {
         Self {
             buffered: self.buffered + other.buffered,
+            kept: self.kept + other.kept,
             partial: self.partial + other.partial,
             gaps: self.gaps + other.gaps,
         }
@@ -143,8 +147,10 @@ pub fn backlog(db: &Path) -> Outcome<Backlog> {
     let gaps = "SELECT coalesce(sum(\"end\" - start + 1), 0) FROM __corro_bookkeeping_gaps";
     let partial =
         "SELECT count(*) FROM (SELECT DISTINCT site_id, db_version FROM __corro_seq_bookkeeping)";
+    let buffered = "SELECT coalesce(sum(end_seq - start_seq + 1), 0) FROM __corro_seq_bookkeeping";
     Ok(Backlog {
-        buffered: count(db, "SELECT count(*) FROM __corro_buffered_changes")?,
+        buffered: count(db, buffered)?,
+        kept: count(db, "SELECT count(*) FROM __corro_buffered_changes")?,
         partial: count(db, partial)?,
         gaps: count(db, gaps)?,
     })

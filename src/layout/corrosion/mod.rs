@@ -56,7 +56,8 @@ impl Known {
 /// What the agent has received and not applied, or knows that it lacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Changes that wait; [`COUNTED_MAX`] + 1 where there are more and nothing tells how many.
+    /// Changes of versions that were not applied yet; [`COUNTED_MAX`] + 1 where there are more and
+    /// nothing tells how many.
     pub buffered_changes: u64,
     /// Versions that they belong to; [`COUNTED_MAX`] + 1 stands for more.
     pub part_versions: u64,
@@ -75,18 +76,27 @@ impl Backlog {
     /// When a table that is there cannot be read.
     pub fn read(conn: &Connection) -> Result<Self, DbError> {
         let mut backlog = Self::default();
-        for (table, read) in [
-            (&SEQS, Self::read_seqs as fn(&mut Self, &Connection) -> Result<(), DbError>),
-            (&BUFFERED, Self::read_buffered),
-            (&GAPS, Self::read_gaps),
-        ] {
-            if table.is_here(conn)? {
-                read(&mut backlog, conn)?;
-            } else {
-                backlog.unknown.push(table.name);
-            }
+        let has_seqs = backlog.knows(conn, &SEQS)?;
+        if has_seqs {
+            backlog.read_seqs(conn)?;
+        }
+        // Rows without bookkeeping were applied: an agent that clears them away is not behind.
+        if backlog.knows(conn, &BUFFERED)? && (!has_seqs || backlog.part_versions > 0) {
+            backlog.read_buffered(conn)?;
+        }
+        if backlog.knows(conn, &GAPS)? {
+            backlog.read_gaps(conn)?;
         }
         Ok(backlog)
+    }
+
+    /// True where the table is there; one that is not is remembered.
+    fn knows(&mut self, conn: &Connection, table: &Known) -> Result<bool, DbError> {
+        let here = table.is_here(conn)?;
+        if !here {
+            self.unknown.push(table.name);
+        }
+        Ok(here)
     }
 
     /// True where nothing waits.
@@ -110,17 +120,15 @@ impl Backlog {
         self.note_ends(conn, "__corro_seq_bookkeeping", "site_id, db_version, start_seq")
     }
 
-    /// Rows; where they are too many to be counted, their versions tell how many they are.
+    /// How far the rows have come; how many they are, only where no bookkeeping tells it.
     fn read_buffered(&mut self, conn: &Connection) -> Result<(), DbError> {
         let row = numbers(
             conn,
             "SELECT count(*) FROM (SELECT 1 FROM __corro_buffered_changes LIMIT 1001)",
         )?;
-        let counted = count_of(&row[0]);
-        self.buffered_changes = match counted {
-            0..=COUNTED_MAX => counted,
-            more => self.buffered_changes.max(more),
-        };
+        if self.part_versions == 0 {
+            self.buffered_changes = count_of(&row[0]);
+        }
         self.note(&row);
         self.note_ends(conn, "__corro_buffered_changes", "site_id, db_version, seq")
     }

@@ -1,6 +1,7 @@
 //! The price of a backfill on all nodes at once, against the idle of the same run.
 
 use super::scene::ensure;
+use crate::census::Backlog;
 use crate::failed::Outcome;
 use crate::foreground::percentile;
 use crate::measure::{Measured, measure};
@@ -36,7 +37,7 @@ fn within_limits(idle: &Measured, one: &Measured) -> Outcome<()> {
     if let Some(bytes) = bytes_per_row(idle, one) {
         ensure(bytes <= 1.0, format!("{bytes:.2} wire bytes per row above idle"))?;
     }
-    ensure(one.backlog.is_empty(), format!("left behind: {:?}", one.backlog))?;
+    ensure(one.backlog == Backlog::default(), format!("left behind: {:?}", one.backlog))?;
     ensure(one.felt.lost == 0, format!("{} writes never became visible", one.felt.lost))?;
     let p99 = |measured: &Measured, visible: bool| {
         let felt = &measured.felt;
