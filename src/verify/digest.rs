@@ -5,7 +5,7 @@
 //! `K` derived from table and column: `V = BLAKE3.keyed_hash(K, value(k).., value(c))[0..16]`, as
 //! u128 LE. A range's digest is its row count and the sum of `V` modulo 2^128, so digests of ranges
 //! add up to that of the table. The table's digest is `BLAKE3(u64 LE count, sum V)`: replicas with
-//! the same rows and cells have the same.
+//! the same rows and cells have the same, in whatever order and by whatever rowids they are stored.
 //!
 //! Equal sums over different rows are not feared from chance; a digest is no defence against
 //! somebody who can choose the rows.
@@ -65,18 +65,18 @@ impl RowHasher {
         Self { key: *hasher.finalize().as_bytes(), buffer: Vec::with_capacity(512) }
     }
 
-    /// The digest of one row, whose first `terms` columns are its key and whose cell holds `cell`.
+    /// The digest of one row, whose columns `key` are its key and whose cell holds `cell`.
     ///
     /// # Errors
     /// When a column cannot be read.
     pub fn row(
         &mut self,
         row: &Row<'_>,
-        terms: usize,
+        key: std::ops::Range<usize>,
         cell: ValueRef<'_>,
     ) -> rusqlite::Result<RangeDigest> {
         self.buffer.clear();
-        for i in 0..terms {
+        for i in key {
             encode(row.get_ref(i)?, &mut self.buffer);
         }
         encode(cell, &mut self.buffer);

@@ -130,6 +130,7 @@ impl<'a> Prover<'a> {
     fn scan(&mut self, range: &Range, look: Look) -> Result<RangeProof, ProofError> {
         let what = format!("prove rows up to {}", range.through);
         let (terms, sources) = (self.sql.range.terms.len(), self.target.sources.len().max(1));
+        let key = self.sql.proof_key();
         let sql = self.sql.select_proof(range.bounded(), look == Look::Evaluate);
         let mut statement = self.conn.prepare_cached(&sql).doing(&what)?;
         let parameters = rusqlite::params_from_iter(range.parameters());
@@ -138,7 +139,7 @@ impl<'a> Prover<'a> {
         while let Some(row) = rows.next().doing(&what)? {
             proof.unproven += u64::from(differs(row, terms + sources + 1).doing(&what)?);
             let cell = row.get_ref(terms + sources).doing(&what)?;
-            proof.digest += self.hasher.row(row, terms, cell).doing(&what)?;
+            proof.digest += self.hasher.row(row, key.clone(), cell).doing(&what)?;
             if look == Look::Check {
                 self.check.add(row, terms + sources, cell).doing(&what)?;
             }

@@ -8,6 +8,7 @@ mod common;
 mod job;
 mod watch;
 
+mod a_digest_does_not_depend_on_where_rows_are_stored;
 mod a_kill_at_any_commit_is_resumed;
 mod a_schema_change_by_others_is_met_at_every_commit;
 mod a_value_is_compared_as_it_is_stored;
