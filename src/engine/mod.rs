@@ -1,12 +1,16 @@
 //! Joins the stages into jobs: `run`, `close`, `rollback`. Threads, bounded channels, cancellation
 //! and the order of shutting down live here; SQL and formatting do not.
 
+mod against;
 mod clear;
 mod close;
+mod digest;
 mod drain;
 mod error;
+mod examine;
 mod fill;
 mod job;
+mod judge;
 mod pace;
 mod pipeline;
 mod proof;
@@ -15,14 +19,18 @@ mod seed;
 mod space;
 mod verify;
 mod wal;
+mod walk;
 mod writer;
 
+pub use against::{Against, CompareOptions, Comparison, verify_against};
 pub use clear::{RollbackReport, forget, rollback};
 pub use close::{CloseReport, close};
+pub use digest::digest;
 pub use error::RunError;
 pub use job::percent;
 pub use run::run;
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
+pub use walk::{Difference, Held, RowVerdict};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
-//! The digest is of keys and cells: neither the order of insertion, nor rowids, nor VACUUM, nor
+//! The digest is of keys, sources and cells: neither the order of insertion, nor rowids, nor VACUUM, nor
 //! deleted rows show in it.
 
 use crate::common::{PlainDb, plain_db};
 use crate::job::{Job, one_column};
+use dotfill::engine;
 
 fn filled(schema: &str, rows: &[i64], key: &str) -> (PlainDb, String) {
     let db = plain_db(schema);
@@ -15,7 +16,10 @@ fn filled(schema: &str, rows: &[i64], key: &str) -> (PlainDb, String) {
 
 fn digest(db: &PlainDb) -> String {
     let job = Job::new(db.db(), one_column("t", "target", "TEXT", "'v-' || src", ""));
-    job.run().digest.expect("a proven run has a digest")
+    let ran = job.run().digest.expect("a proven run has a digest");
+    let digest = engine::digest(&job.db, &job.migration, 3).unwrap();
+    assert_eq!(digest.digest, ran, "`digest` and `run` count differently");
+    digest.to_json().unwrap()
 }
 
 #[track_caller]
