@@ -377,3 +377,33 @@ fn shown(mut datum: Datum) -> Value {
     }
     to_json(&datum)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_fit_into_memory_and_have_every_leaf_once() {
+        let third = GROUP_BYTES / 3 + 1;
+        let found = groups(&[1, 2, 3, 5, 8], |leaf| if leaf == 5 { 3 * third } else { third });
+        let want = [vec![1, 2], vec![3], vec![5], vec![8]];
+        assert_eq!(found, want.map(|leaves| leaves.into_iter().collect::<LeafSet>()));
+        assert!(groups(&[], |_| 1).is_empty());
+    }
+
+    #[test]
+    fn rows_of_one_key_are_told_apart_by_their_sources() {
+        assert_eq!(tell_apart(vec![(1, 1)], vec![(1, 2)]), (1, 0));
+        assert_eq!(tell_apart(vec![(1, 1)], vec![(2, 1)]), (0, 1));
+        assert_eq!(tell_apart(vec![(1, 1), (2, 2), (3, 3)], vec![(3, 4)]), (1, 2));
+        assert_eq!(tell_apart(Vec::new(), vec![(3, 4), (3, 4)]), (0, 2));
+    }
+
+    #[test]
+    fn long_values_are_cut_where_a_character_ends() {
+        let long = Datum::Text("\u{e9}".repeat(300).into_bytes());
+        assert_eq!(shown(long), Value::String(format!("{}...", "\u{e9}".repeat(100))));
+        assert_eq!(shown(Datum::Text(vec![b'a'; 200])), Value::String("a".repeat(200)));
+        assert_eq!(shown(Datum::Blob(vec![0; 201]))["blob"], "00".repeat(200));
+    }
+}

@@ -249,6 +249,18 @@ mod tests {
         says(&text.replacen("\"shape\"", "\"shade\"", 1), "shape");
     }
 
+    #[test]
+    fn no_changed_byte_panics() {
+        let text = digest(2, 1000).to_json().expect("JSON").into_bytes();
+        for at in 0..text.len() {
+            for byte in [0, b'0', b'"', b'-', b'.', 0xff] {
+                let mut damaged = text.clone();
+                damaged[at] = byte;
+                let _ = DigestReport::parse(&damaged);
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in "[{}\\[\\]\":,a-z0-9. ]{0,80}") {

@@ -8,6 +8,7 @@ mod common;
 mod job;
 mod watch;
 
+mod a_comparison_beside_writers_finds_no_false_divergence;
 mod a_digest_does_not_depend_on_where_rows_are_stored;
 mod a_kill_at_any_commit_is_resumed;
 mod a_schema_change_by_others_is_met_at_every_commit;
@@ -22,6 +23,7 @@ mod limits_hold;
 mod random_histories_agree_with_a_model;
 mod random_histories_of_two_replicas_end_equal;
 mod random_pairs_of_replicas_are_compared_as_a_model_says;
+mod replicas_of_every_key_kind_are_compared;
 mod rows_that_share_a_null_key_are_told_apart;
 mod triggers_of_the_application_fire_or_are_asked_for;
 mod virtual_and_elide_write_no_row;
