@@ -52,7 +52,7 @@ impl<'a> Job<'a> {
         check_known(&conn, migration)?;
         super::space::check(db, migration, &resolved, &options.tuning)?;
         use_wal(&conn, db)?;
-        let pace = Pace::new(db, options, clock, monitor)?;
+        let pace = Pace::new(db, options, clock, monitor, &migration.id)?;
         pace.wal.begin(&conn)?;
         let lease = lease(&mut conn, migration, options, clock)?;
         let mut session = Session::new(conn, lease, monitor)?;

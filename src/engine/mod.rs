@@ -2,6 +2,7 @@
 //! and the order of shutting down live here; SQL and formatting do not.
 
 mod against;
+mod ask;
 mod clear;
 mod close;
 mod digest;

@@ -5,7 +5,12 @@
 mod common;
 mod scenario;
 
+mod a_corrosion_agent_that_is_behind_pauses_the_job;
+mod a_corrosion_backup_of_a_filled_node_is_filled;
+mod a_ramp_grows_over_corrosion_nodes;
 mod a_row_noted_twice_harms_no_write;
+mod a_stuck_corrosion_agent_is_told_by_doctor;
+mod an_interrupt_is_heard_while_others_hold_the_write_lock;
 mod another_cr_sqlite_version_is_refused;
 mod change_of_a_primary_key_ends_equal;
 mod close_drains_and_stops_following;
