@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::difference::{DiffFile, Difference};
 use super::digest::Sums;
 use super::examine::Replica;
 use super::judge::{Judged, Pair, judge};
-use super::walk::{DiffFile, Difference, Walk};
+use super::walk::Walk;
 use super::{RunError, VerifyReport};
 use crate::db::is_database;
 use crate::migration::Migration;
