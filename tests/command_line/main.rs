@@ -11,4 +11,5 @@ mod a_run_can_be_stopped_and_continued;
 mod help_is_as_recorded;
 mod others_open_and_close_the_database_meanwhile;
 mod output_goes_where_it_belongs;
+mod replicas_are_compared;
 mod verify_finds_what_differs;

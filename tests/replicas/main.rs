@@ -28,6 +28,7 @@ mod native_records_equal_the_extensions_own;
 mod null_set_by_a_user_stays_null;
 mod older_sqlite_reads_and_writes;
 mod recursive_triggers_harm_no_write;
+mod replicas_are_compared;
 mod rollback_takes_back_only_what_is_ours;
 mod source_and_target_set_in_one_update;
 mod unique_target_harms_no_write;
