@@ -1,10 +1,13 @@
 //! Joins the stages into jobs: `run`, `close`, `rollback`. Threads, bounded channels, cancellation
 //! and the order of shutting down live here; SQL and formatting do not.
 
+mod apply;
 mod clear;
 mod close;
 mod drain;
 mod error;
+mod export;
+mod fed;
 mod fill;
 mod job;
 mod pace;
@@ -12,14 +15,17 @@ mod pipeline;
 mod proof;
 mod run;
 mod seed;
+mod shapes;
 mod space;
 mod verify;
 mod wal;
 mod writer;
 
+pub use apply::{ApplyReport, Deltas, apply};
 pub use clear::{RollbackReport, forget, rollback};
 pub use close::{CloseReport, close};
 pub use error::RunError;
+pub use export::{Destination, ExportOptions, ExportReport, export};
 pub use job::percent;
 pub use run::run;
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};

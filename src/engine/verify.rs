@@ -162,7 +162,8 @@ fn check_phase(
     }
     match row.phase {
         Phase::Open => Ok(false),
-        Phase::Closed => Ok(true),
+        // What was fed by deltas is not followed either.
+        Phase::Closed | Phase::Applied => Ok(true),
         phase => Err(RunError::refused(
             id,
             format!("it is {phase}, and there is no proof to make again"),

@@ -3,7 +3,9 @@
 //! Owns the SQL of every statement that touches a user's table or cr-sqlite's own tables. Knows
 //! nothing of threads, speed or order.
 
+mod apply;
 pub mod crsqlite;
+mod export;
 mod fill;
 mod keys;
 mod notes;
@@ -11,7 +13,12 @@ mod notes;
 pub(crate) mod plans;
 mod target;
 
+pub use apply::{ApplySql, Overwrite};
+pub use export::{ExportSql, Verdict, Whose};
 pub use fill::{FillSql, Filter};
 pub use keys::{KeyMatch, RangeSql};
-pub use notes::{NoteKind, note_schema, note_schema_drop, trigger_names};
+pub use notes::{
+    NoteKind, note_schema, note_schema_drop, pending_schema, pending_schema_drop, source_trigger,
+    trigger_names,
+};
 pub use target::{Delivery, Layout, Target};

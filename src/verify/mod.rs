@@ -3,9 +3,11 @@
 
 mod digest;
 mod prover;
+mod shipped;
 
 pub use digest::{Checked, RangeCheck, RangeDigest, RowHasher};
 pub use prover::{ProofError, Prover, RangeProof};
+pub use shipped::{ShippedProof, ShippedProver};
 
 use serde::Serialize;
 

@@ -5,6 +5,7 @@
 mod common;
 mod scenario;
 
+mod a_late_joiner_is_fed_by_deltas;
 mod a_row_noted_twice_harms_no_write;
 mod another_cr_sqlite_version_is_refused;
 mod change_of_a_primary_key_ends_equal;
