@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod db;
+pub mod delta;
 pub mod demo;
 pub mod doctor;
 pub mod engine;

@@ -66,6 +66,10 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Remove every trace of a closed or rolled back migration, column apart
     Forget(OneArgs),
+    /// Stream the cells of a proven migration that are ours, as delta segments; writes no database
+    Export(ExportArgs),
+    /// Write delta segments into a replica that cannot derive, or has joined late; resumes
+    Apply(ApplyArgs),
     /// A whole migration on a database that it makes, with the bill at the end
     Demo(DemoArgs),
     /// Print the completions of a shell
@@ -128,6 +132,40 @@ pub struct JobArgs {
     /// The migration and the database.
     #[command(flatten)]
     pub one: OneArgs,
+    /// How fast, and when to wait.
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+}
+
+/// Arguments of `export`.
+#[derive(Args, Clone, Debug)]
+pub struct ExportArgs {
+    /// The migration and the database.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// The folder for the segments, new or with a part of them; - for one stream on standard output
+    #[arg(long, value_name = "DIR|-")]
+    pub deltas: String,
+    /// Only the rows that this file names, as `dotfill verify --diff` writes it
+    #[arg(long, value_name = "DIFF")]
+    pub only: Option<PathBuf>,
+    /// Threads that read and encode; 0 is one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// Arguments of `apply`.
+#[derive(Args, Clone, Debug)]
+pub struct ApplyArgs {
+    /// The folder of segments that `export` made; - for a stream on standard input
+    #[arg(value_name = "DIR|-")]
+    pub deltas: String,
+    /// The database.
+    #[command(flatten)]
+    pub db: DbArgs,
+    /// Go on applying a folder that grows, and filling rows that arrive, until told to stop
+    #[arg(long)]
+    pub follow: bool,
     /// How fast, and when to wait.
     #[command(flatten)]
     pub tuning: TuningArgs,

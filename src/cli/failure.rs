@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::exit;
 use crate::db::DbError;
+use crate::delta::DeltaError;
 use crate::engine::RunError;
 use crate::migration::MigrationError;
 use crate::plan::PlanError;
@@ -108,6 +109,16 @@ fn plan_code(error: &PlanError) -> u8 {
     }
 }
 
+/// What is wrong with the deltas themselves is found before anything is written.
+fn delta_code(error: &DeltaError) -> u8 {
+    match error {
+        DeltaError::Io { .. } | DeltaError::Shape { .. } | DeltaError::Latched { .. } => {
+            exit::FAILED
+        }
+        _ => exit::REFUSED,
+    }
+}
+
 fn run_code(error: &RunError) -> u8 {
     match error {
         RunError::Plan(error) => plan_code(error),
@@ -115,6 +126,7 @@ fn run_code(error: &RunError) -> u8 {
         RunError::Tuning(_) | RunError::Refused { .. } => exit::REFUSED,
         RunError::Held { .. } | RunError::Write(WriteError::Replaced) => exit::ELSEWHERE,
         RunError::NotProven { .. } => exit::DIVERGED,
+        RunError::Delta(error) => delta_code(error),
         RunError::Write(_) | RunError::Proof(_) | RunError::Panicked { .. } => exit::FAILED,
     }
 }

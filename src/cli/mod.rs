@@ -2,6 +2,7 @@
 //! no logic of migrations.
 
 mod against;
+mod apply;
 pub mod args;
 mod close;
 mod completions;
@@ -9,6 +10,7 @@ pub mod demo;
 mod digest;
 pub mod doctor;
 pub mod exit;
+mod export;
 mod failure;
 mod forget;
 mod log;
@@ -98,6 +100,8 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
         Command::Rollback(args) => rollback::run(args, context),
         Command::Doctor(args) => doctor::run(&args.db.db, json),
         Command::Forget(args) => forget::run(args, json),
+        Command::Export(args) => export::run(args, context),
+        Command::Apply(args) => apply::run(args, context),
         Command::Demo(args) => {
             demo::run(&demo::DemoOptions { rows: args.rows, folder: args.folder.clone(), json })
         }
@@ -116,7 +120,10 @@ fn report(failure: &Failure, cli: &Cli) -> u8 {
     }
     if cli.voice.json {
         // The message follows on standard error in any case.
-        let _ = output::print_json(&failure.to_json());
+        let _ = match &cli.command {
+            Command::Export(args) if args.deltas == "-" => output::explain_json(&failure.to_json()),
+            _ => output::print_json(&failure.to_json()),
+        };
     }
     let _ = writeln!(std::io::stderr(), "error: {}", failure.message);
     failure.code
@@ -133,7 +140,9 @@ fn migration(command: &Command) -> Option<&str> {
         Command::Verify(args) => Some(&args.one.migration),
         Command::Digest(args) => Some(&args.one.migration),
         Command::Close(args) | Command::Rollback(args) => Some(&args.one.migration),
-        Command::Doctor(_) | Command::Demo(_) | Command::Completions(_) => None,
+        Command::Export(args) => Some(&args.one.migration),
+        // Its migration is named by the deltas themselves.
+        Command::Apply(_) | Command::Doctor(_) | Command::Demo(_) | Command::Completions(_) => None,
     }
 }
 

@@ -31,6 +31,26 @@ pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }
 
+/// Writes a result to standard error, where standard output carries something else.
+///
+/// # Errors
+/// When standard error cannot be written.
+pub fn explain(text: &str) -> Result<(), Failure> {
+    std::io::stderr().lock().write_all(text.as_bytes()).map_err(|error| {
+        Failure::new(exit::FAILED, format!("cannot write to standard error: {error}"))
+    })
+}
+
+/// As [`print_json`], to standard error.
+///
+/// # Errors
+/// When standard error cannot be written.
+pub fn explain_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new(exit::FAILED, format!("cannot write JSON: {error}")))?;
+    explain(&format!("{text}\n"))
+}
+
 /// Aligned lines of a name and what is to be said of it.
 #[must_use]
 pub fn aligned(lines: &[(&str, String)]) -> String {

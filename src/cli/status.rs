@@ -104,6 +104,9 @@ fn runner(one: &MigrationStatus, rate: Option<f64>) -> String {
             Some(reason) if one.is_resumable() && one.percent < 100.0 => {
                 format!("nobody; failed: {reason}")
             }
+            _ if one.pending_rows > 0 => {
+                format!("nobody; {} values wait for their rows", units::count(one.pending_rows))
+            }
             _ => "nobody".to_owned(),
         };
     };

@@ -57,7 +57,9 @@ fn check(seen: &MigrationStatus) -> Result<(), Failure> {
         _ if seen.running => return Ok(()),
         Phase::Failed => seen.failure().unwrap_or("the reason was not recorded"),
         Phase::RolledBack | Phase::RollingBack => "it was rolled back",
-        Phase::Filling | Phase::Open | Phase::Closed => return Ok(()),
+        Phase::Filling | Phase::Open | Phase::Closed | Phase::Applying | Phase::Applied => {
+            return Ok(());
+        }
     };
     Err(Failure::new(exit::FAILED, format!("migration {} has failed: {reason}", seen.id)))
 }

@@ -189,6 +189,15 @@ impl Table {
         self.key_kind == KeyKind::Rowid && self.column(key).is_some_and(|c| !c.not_null)
     }
 
+    /// Has the table walked by what identifies a row, which means the same on every replica, instead
+    /// of by a rowid that does not.
+    pub fn walk_by_key(&mut self) {
+        if self.key_kind == KeyKind::Rowid {
+            let term = |key: &KeyColumn| ScanTerm { sql: ident(&key.name), descending: false };
+            self.scan = ScanKey { terms: self.key.iter().map(term).collect(), stable: true };
+        }
+    }
+
     /// The table's name, quoted.
     #[must_use]
     pub fn sql(&self) -> String {

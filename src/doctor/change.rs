@@ -9,7 +9,7 @@ use crate::db::{DbError, Table};
 use crate::layout::crsqlite::{self, CrTable};
 use crate::layout::{Delivery, Target, note_schema};
 use crate::migration::{Change, Migration};
-use crate::plan::{PlanError, resolve};
+use crate::plan::{PlanError, resolve, resolve_shipped};
 use crate::state::{ChangeRow, Phase};
 use crate::write::dirty_rows;
 
@@ -37,10 +37,14 @@ pub(super) fn examine(
     }
     // Where triggers lost their table no write can be prepared, which has been said already.
     if change.phase != Phase::Closed && !leftover::has_lost(patient, change.n)? {
-        match fit(patient, migration, change)? {
+        let fed = matches!(change.phase, Phase::Applying | Phase::Applied);
+        match fit(patient, migration, change, fed)? {
             Fit::No(refused) => findings.push(refused),
-            Fit::Target(target) => findings.extend(missing(patient, &target, change)?),
-            Fit::Unknown => {}
+            // A replica that is fed may have no marks: the clock rows tell whose a cell is.
+            Fit::Target(target) if !fed || has_marks(patient, change)? => {
+                findings.extend(missing(patient, &target, change)?);
+            }
+            Fit::Target(_) | Fit::Unknown => {}
         }
         findings.extend(waiting(patient, change, at_work)?);
     }
@@ -123,6 +127,7 @@ fn fit(
     patient: &mut Patient<'_>,
     migration: Option<&Migration>,
     change: &ChangeRow,
+    fed: bool,
 ) -> Result<Fit, DbError> {
     let Some(migration) = migration.filter(|_| patient.knows_crsqlite()) else {
         return Ok(Fit::Unknown);
@@ -131,7 +136,12 @@ fn fit(
     if index >= migration.changes.len() {
         return Ok(Fit::Unknown);
     }
-    match resolve(&mut patient.conn, migration, index) {
+    let resolved = if fed {
+        resolve_shipped(&mut patient.conn, migration, index)
+    } else {
+        resolve(&mut patient.conn, migration, index)
+    };
+    match resolved {
         Ok(resolved) => Ok(Fit::Target(Box::new(Target { n: change.n, ..resolved.target }))),
         Err(PlanError::Db(error)) if error.is_busy() => Err(error),
         Err(refused) => Ok(Fit::No(Finding::wrong(
@@ -190,6 +200,11 @@ fn statements(schema: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
+/// True where others' writes of the change are noted.
+fn has_marks(patient: &Patient<'_>, change: &ChangeRow) -> Result<bool, DbError> {
+    Ok(patient.ours("table")?.contains(&format!("_dotfill_dirty_{}", change.n)))
+}
+
 /// Keys that were noted and not yet derived again.
 fn waiting(
     patient: &Patient<'_>,
@@ -202,6 +217,11 @@ fn waiting(
     }
     let rows = dirty_rows(&patient.conn, change.n)?;
     let what = format!("dirty rows of {}", cell_name(change));
+    if matches!(change.phase, Phase::Applying | Phase::Applied) {
+        let detail =
+            format!("{rows} were changed by others, which the next `apply` takes into account");
+        return Ok((rows > 0).then(|| Finding::ok(what, detail)));
+    }
     Ok(match (rows, at_work) {
         (0, _) => None,
         (_, true) => Some(Finding::ok(what, format!("{rows} wait for the runner"))),

@@ -7,7 +7,8 @@ use crate::db::DbError;
 use crate::engine::percent;
 use crate::lease::{Holder, this_host};
 use crate::migration::Migration;
-use crate::state::{self, ChangeRow, MigrationRow, Phase};
+use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
+use crate::write::pending_rows;
 
 /// Events that are searched for the reason of a failure.
 const EVENTS: u32 = 100;
@@ -77,6 +78,7 @@ fn phase(
             return Ok(Finding::ok(what, "rolled back; `dotfill forget` removes its traces"));
         }
         Phase::Failed => (failure(patient, row)?, "run"),
+        Phase::Applying | Phase::Applied => return fed(patient, row, changes, runner),
         Phase::Filling => (format!("{:.1} % filled", percent(changes)), "run"),
         Phase::RollingBack => ("being rolled back".to_owned(), "rollback"),
         Phase::Open => ("proven, and open until `dotfill close`".to_owned(), "run"),
@@ -92,6 +94,39 @@ fn phase(
         (Runner::Nobody, Phase::Open) => Finding::ok(what, stands),
         (Runner::Nobody, _) => {
             Finding::owed(what, format!("{stands}, and nobody runs it"), command(verb))
+        }
+    })
+}
+
+/// A replica that is fed by deltas.
+fn fed(
+    patient: &Patient<'_>,
+    row: &MigrationRow,
+    changes: &[ChangeRow],
+    runner: &Runner,
+) -> Result<Finding, DbError> {
+    let what = format!("migration {}", row.id);
+    let applied = AppliedRow::read(&patient.conn, &row.id)?;
+    let place = applied.map_or_else(|| "DIR".to_owned(), |applied| applied.place);
+    let next = shell::apply(&place, patient.db);
+    let mut pending = 0;
+    for change in changes {
+        pending += pending_rows(&patient.conn, change.n)?;
+    }
+    let mut stands = match row.phase {
+        Phase::Applied => "fed by deltas, all of them found in the data".to_owned(),
+        _ => format!("deltas {:.1} % applied", percent(changes)),
+    };
+    if pending > 0 {
+        stands = format!("{stands}; {pending} values wait for rows that have not arrived");
+    }
+    Ok(match runner {
+        Runner::AtWork(who) => Finding::ok(what, format!("{stands}; {who}")),
+        Runner::Nobody | Runner::Dead(_) if row.phase == Phase::Applying || pending > 0 => {
+            Finding::owed(what, stands, next)
+        }
+        Runner::Nobody | Runner::Dead(_) => {
+            Finding::ok(what, format!("{stands}; `dotfill close` ends it"))
         }
     })
 }

@@ -7,6 +7,12 @@ pub(super) fn dotfill(verb: &str, id: &str, db: &Path) -> String {
     format!("dotfill {verb} {id} --db {}", word(&db.display().to_string()))
 }
 
+/// `dotfill apply PLACE --db FILE`.
+pub(super) fn apply(place: &str, db: &Path) -> String {
+    let place = if place == "-" { place.to_owned() } else { word(place) };
+    format!("dotfill apply {place} --db {}", word(&db.display().to_string()))
+}
+
 /// `sqlite3 FILE 'SQL'`.
 pub(super) fn sqlite(db: &Path, sql: &str) -> String {
     format!("sqlite3 {} {}", word(&db.display().to_string()), quoted(sql))

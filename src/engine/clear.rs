@@ -5,17 +5,17 @@ use std::path::Path;
 use rusqlite::TransactionBehavior;
 use serde::Serialize;
 
-use super::job::Job;
-use super::{Outcome, RunError, RunOptions, Stop};
+use super::job::{Job, Purpose};
+use super::{Outcome, RunError, RunOptions, Stop, fed};
 use crate::db::{self, Doing};
-use crate::layout::{Delivery, FillSql, Filter, Target, note_schema_drop};
+use crate::layout::{Delivery, FillSql, Filter, Target, note_schema_drop, pending_schema_drop};
 use crate::lease::Holder;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
 use crate::split::Splitter;
-use crate::state::{self, ChangeRow, MigrationRow, Phase};
+use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
 use crate::throttle::SystemClock;
-use crate::write::{Drainer, Prepared, WriteError, any_dirty, connect, prepare};
+use crate::write::{Drainer, Prepared, Then, WriteError, any_dirty, connect, prepare};
 
 /// Notes that one transaction takes.
 const LAST_NOTES: u64 = 500;
@@ -66,7 +66,7 @@ pub fn rollback(
 ) -> Result<RollbackReport, RunError> {
     check_known(db, migration)?;
     let clock = SystemClock::new();
-    let mut job = Job::begin(db, migration, options, &clock, monitor)?;
+    let mut job = Job::begin_for(Purpose::Tend, db, migration, options, &clock, monitor)?;
     let result = roll_back(&mut job);
     job.end()?;
     let (stop, rows_cleared) = result?;
@@ -113,6 +113,7 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
         if ready.change.phase == Phase::RolledBack {
             continue;
         }
+        fed::reopen(job, &ready.target, &mut ready.change)?;
         if ready.target.delivery.writes_cells()
             && let Some(stop) = clear(job, &mut ready, &mut cleared)?
         {
@@ -124,6 +125,7 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
     }
     job.session.transact_again(|conn| {
         MigrationRow::set_phase(conn, &id, Phase::RolledBack, None)?;
+        AppliedRow::remove(conn, &id)?;
         Ok(state::event(conn, &id, "rolled-back", &format!("{cleared} cells set to NULL"))?)
     })?;
     Ok((None, cleared))
@@ -154,7 +156,7 @@ fn clear_ranges(
     cleared: &mut u64,
 ) -> Result<Option<Stop>, RunError> {
     let sql = FillSql::new(target);
-    let drainer = Drainer::new(target, job.migration.id.as_str(), false);
+    let drainer = Drainer::new(target, job.migration.id.as_str(), Then::Clear);
     job.pace.stage(Stage::Clearing, 0, change.rows_total);
     let conn = super::proof::reader(&job.db)?;
     let rows = job.pace.tuning().batch_rows_max.min(RANGE_ROWS);
@@ -186,7 +188,7 @@ fn clear_ranges(
 /// last of them in the transaction that drops the triggers.
 fn drop_change(job: &mut Job<'_>, ready: &mut Prepared) -> Result<Option<Stop>, RunError> {
     let Prepared { target, change } = ready;
-    let drainer = Drainer::new(target, job.migration.id.as_str(), false);
+    let drainer = Drainer::new(target, job.migration.id.as_str(), Then::Clear);
     loop {
         if let Err(stop) = job.pace.before_batch(&mut job.session)? {
             return Ok(Some(stop));
@@ -217,6 +219,7 @@ fn drop_drained(
             }
         }
         conn.execute_batch(&note_schema_drop(after.n)).doing("drop our triggers")?;
+        conn.execute_batch(&pending_schema_drop(after.n)).doing("drop our tables")?;
         if generated && target.table.column(&target.column).is_some() {
             conn.execute_batch(&column).doing("drop our generated column")?;
         }
@@ -257,7 +260,7 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
             "`dotfill stop` it first",
         ));
     }
-    if !matches!(row.phase, Phase::Closed | Phase::RolledBack) {
+    if !matches!(row.phase, Phase::Closed | Phase::RolledBack | Phase::Applied) {
         return Err(RunError::refused(
             id,
             format!("it is {}", row.phase),
@@ -267,7 +270,9 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
     let what = "forget a migration";
     for change in ChangeRow::of(&tx, id)? {
         tx.execute_batch(&note_schema_drop(change.n)).doing(what)?;
+        tx.execute_batch(&pending_schema_drop(change.n)).doing(what)?;
     }
+    AppliedRow::remove(&tx, id)?;
     for (table, column) in [
         ("_dotfill_changes", "migration"),
         ("_dotfill_lease", "migration"),

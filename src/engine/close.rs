@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::job::Job;
+use super::job::{Job, Purpose};
 use super::proof::{drainer, mend, prove_table};
-use super::{Outcome, RunError, RunOptions, Stop, drain};
+use super::{Outcome, RunError, RunOptions, Stop, drain, fed};
 use crate::db::Doing;
-use crate::layout::note_schema_drop;
+use crate::layout::{note_schema_drop, pending_schema_drop};
 use crate::migration::Migration;
 use crate::monitor::Monitor;
 use crate::state::{self, MigrationRow, Phase};
@@ -47,7 +47,7 @@ pub fn close(
 ) -> Result<CloseReport, RunError> {
     super::clear::check_known(db, migration)?;
     let clock = SystemClock::new();
-    let mut job = Job::begin(db, migration, options, &clock, monitor)?;
+    let mut job = Job::begin_for(Purpose::Tend, db, migration, options, &clock, monitor)?;
     let result = close_known(&mut job);
     job.end()?;
     let (stop, rows_proven) = result?;
@@ -66,11 +66,19 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
     match phase {
         Some(Phase::Open) => {}
         Some(Phase::Closed) => return Ok((None, 0)),
+        Some(Phase::Applied) => {
+            fed::close(job)?;
+            return Ok((None, 0));
+        }
         Some(phase) => {
             return Err(RunError::refused(
                 &id,
                 format!("it is {phase}, not open"),
-                "`dotfill run` fills and proves it first",
+                if phase == Phase::Applying {
+                    "`dotfill apply` again completes it first"
+                } else {
+                    "`dotfill run` fills and proves it first"
+                },
             ));
         }
         None => {
@@ -144,6 +152,7 @@ fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Prepared]) -> Result<bool, R
                 }
                 change.counters += drainer.drain_in(conn, LAST_NOTES)?.counters;
                 conn.execute_batch(&note_schema_drop(target.n)).doing("drop our triggers")?;
+                conn.execute_batch(&pending_schema_drop(target.n)).doing("drop our tables")?;
             }
             change.phase = Phase::Closed;
             change.save(conn)?;

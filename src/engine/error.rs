@@ -1,6 +1,7 @@
 //! Why a job failed. What it has committed stays, and the same command continues from there.
 
 use crate::db::DbError;
+use crate::delta::DeltaError;
 use crate::plan::PlanError;
 use crate::throttle::TuningError;
 use crate::verify::ProofError;
@@ -22,6 +23,9 @@ pub enum RunError {
     /// A batch could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// Delta segments are damaged, foreign, or cannot be written or read.
+    #[error(transparent)]
+    Delta(#[from] DeltaError),
     /// A proof could not be made.
     #[error(transparent)]
     Proof(#[from] ProofError),

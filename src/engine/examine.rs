@@ -47,7 +47,8 @@ impl Replica {
     pub(super) fn open(db: &Path, migration: &Migration) -> Result<Self, RunError> {
         let mut conn = reader(db)?;
         let row = check_phase(&conn, db, migration)?;
-        let closed = row.phase == Phase::Closed;
+        // What was fed by deltas is not followed either.
+        let closed = matches!(row.phase, Phase::Closed | Phase::Applied);
         let mut changes = Vec::new();
         let known = ChangeRow::of(&conn, migration.id.as_str())?;
         for (index, change) in known.into_iter().enumerate() {
@@ -176,7 +177,7 @@ fn check_phase(
         ));
     }
     match row.phase {
-        Phase::Open | Phase::Closed => Ok(row),
+        Phase::Open | Phase::Closed | Phase::Applied => Ok(row),
         phase => Err(RunError::refused(
             id,
             format!("in {db} it is {phase}, and there is no proof to make again"),

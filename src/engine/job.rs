@@ -14,10 +14,31 @@ use crate::layout::crsqlite;
 use crate::lease::{Attempt, Holder, Lease};
 use crate::migration::Migration;
 use crate::monitor::Monitor;
-use crate::plan::{PlanError, Resolved, resolve};
-use crate::state::{self, ChangeRow, MigrationRow};
+use crate::plan::{PlanError, Resolved, resolve, resolve_shipped};
+use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
 use crate::throttle::Clock;
 use crate::write::{Session, connect};
+
+/// What a job is for, which decides what has to fit before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose<'p> {
+    /// Deriving: every expression is judged.
+    Derive,
+    /// Looking after a migration that this database knows: where it was fed by deltas, expressions
+    /// need not fit.
+    Tend,
+    /// Writing shipped values of the changes that are true here.
+    Apply(Applying<'p>),
+}
+
+/// What a job applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Applying<'p> {
+    /// By change: true where its values are shipped.
+    pub shipped: &'p [bool],
+    /// True where only some rows are.
+    pub partial: bool,
+}
 
 /// A job that holds its lease.
 pub(super) struct Job<'a> {
@@ -41,20 +62,40 @@ impl<'a> Job<'a> {
         clock: &'a dyn Clock,
         monitor: &'a dyn Monitor,
     ) -> Result<Self, RunError> {
+        Self::begin_for(Purpose::Derive, db, migration, options, clock, monitor)
+    }
+
+    /// As [`Self::begin`], for another purpose.
+    pub(super) fn begin_for(
+        purpose: Purpose<'_>,
+        db: &Path,
+        migration: &'a Migration,
+        options: &'a RunOptions,
+        clock: &'a dyn Clock,
+        monitor: &'a dyn Monitor,
+    ) -> Result<Self, RunError> {
         let started = Instant::now();
         options.check()?;
         let mut conn = connect(db, options.crsqlite.as_deref())?;
-        let mut resolved = Vec::new();
-        for index in 0..migration.changes.len() {
-            resolved.push(resolve(&mut conn, migration, index)?);
-        }
+        let resolved = resolve_all(&mut conn, migration, purpose)?;
         check_triggers(migration, &resolved, options)?;
         check_known(&conn, migration)?;
-        super::space::check(db, migration, &resolved, &options.tuning)?;
+        let begins = match purpose {
+            Purpose::Derive | Purpose::Tend => {
+                if purpose == Purpose::Derive {
+                    super::space::check(db, migration, &resolved, &options.tuning)?;
+                }
+                Phase::Filling
+            }
+            Purpose::Apply(applying) => {
+                check_may_apply(&conn, migration, applying.partial)?;
+                Phase::Applying
+            }
+        };
         use_wal(&conn, db)?;
         let pace = Pace::new(db, options, clock, monitor, &migration.id)?;
         pace.wal.begin(&conn)?;
-        let lease = lease(&mut conn, migration, options, clock)?;
+        let lease = lease(&mut conn, migration, begins, options, clock)?;
         let mut session = Session::new(conn, lease, monitor)?;
         let fires = resolved.iter().any(|change| !change.triggers.is_empty());
         session.set_fire_triggers(fires)?;
@@ -165,6 +206,72 @@ fn check_known(conn: &Connection, migration: &Migration) -> Result<(), RunError>
     }
 }
 
+/// Refuses deltas for a replica whose own work on the migration they could spoil, and some rows for
+/// one that would take them for all.
+fn check_may_apply(
+    conn: &Connection,
+    migration: &Migration,
+    partial: bool,
+) -> Result<(), RunError> {
+    let id = migration.id.as_str();
+    let known = if state::exists(conn)? { MigrationRow::read(conn, id)? } else { None };
+    let (problem, remedy) = match known.map(|row| row.phase) {
+        None | Some(Phase::Applying) if partial => (
+            "these deltas hold only some of its rows, and this replica lacks the others",
+            "apply a whole export first".to_owned(),
+        ),
+        None | Some(Phase::Applying | Phase::Applied | Phase::Open | Phase::Closed) => {
+            return Ok(());
+        }
+        Some(Phase::Filling) => (
+            "this replica is half way through deriving it",
+            format!(
+                "`dotfill run {id}` continues; or `dotfill rollback {id}`, `dotfill forget {id}`, \
+                 then apply"
+            ),
+        ),
+        Some(Phase::Failed) => (
+            "deriving it has failed here",
+            format!("`dotfill rollback {id}`, `dotfill forget {id}`, then apply"),
+        ),
+        Some(Phase::RollingBack | Phase::RolledBack) => (
+            "it was rolled back here",
+            format!(
+                "`dotfill rollback {id}` completes that, `dotfill forget {id}` forgets it; then \
+                 apply"
+            ),
+        ),
+    };
+    Err(RunError::refused(id, problem, remedy))
+}
+
+fn resolve_all(
+    conn: &mut Connection,
+    migration: &Migration,
+    purpose: Purpose<'_>,
+) -> Result<Vec<Resolved>, PlanError> {
+    let fed = purpose == Purpose::Tend && was_fed(conn, migration)?;
+    let mut resolved = Vec::new();
+    for index in 0..migration.changes.len() {
+        resolved.push(match purpose {
+            Purpose::Apply(apply) if apply.shipped.get(index) == Some(&true) => {
+                resolve_shipped(conn, migration, index)?
+            }
+            Purpose::Tend if fed => match resolve(conn, migration, index) {
+                Err(PlanError::Refused { .. }) => resolve_shipped(conn, migration, index)?,
+                other => other?,
+            },
+            Purpose::Derive | Purpose::Tend | Purpose::Apply(_) => resolve(conn, migration, index)?,
+        });
+    }
+    Ok(resolved)
+}
+
+/// True where deltas of the migration have been applied here.
+pub(super) fn was_fed(conn: &Connection, migration: &Migration) -> Result<bool, DbError> {
+    Ok(AppliedRow::read(conn, migration.id.as_str())?.is_some())
+}
+
 /// Sees to it that the database is in WAL mode.
 fn use_wal(conn: &Connection, db: &Path) -> Result<(), DbError> {
     let mode: String = conn
@@ -194,15 +301,17 @@ fn use_wal(conn: &Connection, db: &Path) -> Result<(), DbError> {
 fn lease(
     conn: &mut Connection,
     migration: &Migration,
+    begins: Phase,
     options: &RunOptions,
     clock: &dyn Clock,
 ) -> Result<Lease, RunError> {
     let id = migration.id.as_str();
-    if !state::exists(conn)? || MigrationRow::read(conn, id)?.is_none() {
+    let old = begins == Phase::Applying && !state::knows_applied(conn)?;
+    if old || !state::exists(conn)? || MigrationRow::read(conn, id)?.is_none() {
         let tx = db::begin(conn, rusqlite::TransactionBehavior::Immediate, "record the migration")?;
         state::create(&tx)?;
         if MigrationRow::read(&tx, id)?.is_none() {
-            MigrationRow::insert(&tx, id, &migration.digest, &migration.text)?;
+            MigrationRow::insert(&tx, id, &migration.digest, &migration.text, begins)?;
         }
         tx.commit().doing("record the migration")?;
         check_known(conn, migration)?;

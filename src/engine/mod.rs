@@ -2,6 +2,7 @@
 //! and the order of shutting down live here; SQL and formatting do not.
 
 mod against;
+mod apply;
 mod ask;
 mod clear;
 mod close;
@@ -10,6 +11,8 @@ mod digest;
 mod drain;
 mod error;
 mod examine;
+mod export;
+mod fed;
 mod fill;
 mod job;
 mod judge;
@@ -18,6 +21,7 @@ mod pipeline;
 mod proof;
 mod run;
 mod seed;
+mod shapes;
 mod space;
 mod verify;
 mod wal;
@@ -25,11 +29,13 @@ mod walk;
 mod writer;
 
 pub use against::{Against, CompareOptions, Comparison, verify_against};
+pub use apply::{ApplyReport, Deltas, apply};
 pub use clear::{RollbackReport, forget, rollback};
 pub use close::{CloseReport, close};
 pub use difference::{Difference, Held, RowVerdict};
 pub use digest::digest;
 pub use error::RunError;
+pub use export::{Destination, ExportOptions, ExportReport, export};
 pub use job::percent;
 pub use run::run;
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};

@@ -14,7 +14,7 @@ use crate::monitor::Stage;
 use crate::split::{Range, Splitter};
 use crate::state::ChangeRow;
 use crate::verify::{Checked, LeafSet, ProofError, Prover, RangeProof, RowFacts};
-use crate::write::{Drainer, Session, WriteError};
+use crate::write::{Drainer, Session, Then, WriteError};
 
 /// Rows of one range to prove.
 const RANGE_ROWS: u64 = 8192;
@@ -235,5 +235,5 @@ fn note(session: &mut Session<'_>, target: &Target, range: &Range) -> Result<(),
 
 /// A drainer that derives.
 pub(super) fn drainer<'t>(job: &Job<'_>, target: &'t Target) -> Drainer<'t> {
-    Drainer::new(target, job.id(), true)
+    Drainer::new(target, job.id(), Then::Derive)
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use super::fill::{Filled, fill};
 use super::job::Job;
 use super::proof::{mend, prove_table};
-use super::{ChangeReport, Outcome, RunError, RunOptions, RunReport, Stop, close, drain, seed};
+use super::{
+    ChangeReport, Outcome, RunError, RunOptions, RunReport, Stop, close, drain, fed, seed,
+};
 use crate::db::Doing;
 use crate::layout::Target;
 use crate::layout::crsqlite::Publisher;
@@ -128,6 +130,7 @@ impl<'r, 'a> Run<'r, 'a> {
 
     fn run(mut self) -> Result<RunReport, RunError> {
         self.check_phase()?;
+        fed::adopt(self.job)?;
         let mut prepared = Vec::new();
         let mut stopped = None;
         for index in 0..self.job.resolved.len() {
@@ -168,7 +171,11 @@ impl<'r, 'a> Run<'r, 'a> {
                      again"
                 ),
             )),
-            Some(Phase::Filling | Phase::Open | Phase::Failed) | None => Ok(()),
+            // A replica that was fed by deltas may derive for itself from now on.
+            Some(
+                Phase::Filling | Phase::Open | Phase::Failed | Phase::Applying | Phase::Applied,
+            )
+            | None => Ok(()),
         }
     }
 

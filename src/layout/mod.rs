@@ -3,8 +3,10 @@
 //! Owns the SQL of every statement that touches a user's table, cr-sqlite's own tables or those of a
 //! Corrosion agent. Knows nothing of threads, speed or order.
 
+mod apply;
 pub mod corrosion;
 pub mod crsqlite;
+mod export;
 mod fill;
 mod keys;
 mod notes;
@@ -12,7 +14,12 @@ mod notes;
 pub(crate) mod plans;
 mod target;
 
+pub use apply::{ApplySql, Overwrite};
+pub use export::{ExportSql, Verdict, Whose};
 pub use fill::{FillSql, Filter};
 pub use keys::{KeyMatch, RangeSql};
-pub use notes::{NoteKind, note_schema, note_schema_drop, trigger_names};
+pub use notes::{
+    NoteKind, note_schema, note_schema_drop, pending_schema, pending_schema_drop, source_trigger,
+    trigger_names,
+};
 pub use target::{Delivery, Layout, Target};

@@ -101,6 +101,37 @@ pub fn note_schema_drop(n: i64) -> String {
     )
 }
 
+/// The statement that creates the table of values whose row has not arrived, where it is absent.
+#[must_use]
+pub fn pending_schema(target: &Target) -> String {
+    let declared = target.table.key.iter().enumerate().map(|(i, key)| {
+        format!("k{} {} COLLATE {}", i + 1, key.affinity.declaration(), key.collation)
+    });
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} ({}, value, PRIMARY KEY ({})) WITHOUT ROWID;\n",
+        target.pending_table(),
+        list(declared),
+        list(KeyMatch::side_columns(target, 'k'))
+    )
+}
+
+/// The statement that drops the table of [`pending_schema`], whether or not it exists.
+#[must_use]
+pub fn pending_schema_drop(n: i64) -> String {
+    format!("DROP TABLE IF EXISTS _dotfill_pending_{n};\n")
+}
+
+/// The statement that creates the trigger that notes writes of source columns, where it is absent
+/// and any source is outside the key.
+#[must_use]
+pub fn source_trigger(target: &Target) -> Option<String> {
+    triggers(target)
+        .into_iter()
+        .find(|(_, _, kind)| *kind == NoteKind::Source)
+        .map(|(name, event, kind)| trigger(target, &name, &event, kind))
+        .map(|sql| sql.replacen("CREATE TRIGGER", "CREATE TRIGGER IF NOT EXISTS", 1))
+}
+
 /// The names of the triggers that change `n` may have.
 #[must_use]
 pub fn trigger_names(n: i64) -> [String; 4] {

@@ -142,6 +142,12 @@ impl Target {
         format!("_dotfill_user_{}", self.n)
     }
 
+    /// The name of the table of values whose row has not arrived.
+    #[must_use]
+    pub fn pending_table(&self) -> String {
+        format!("_dotfill_pending_{}", self.n)
+    }
+
     /// The quoted, qualified key columns of the table.
     pub(super) fn key_sql(&self) -> impl Iterator<Item = String> {
         let table = self.table.sql();

@@ -60,6 +60,10 @@ pub enum Stage {
     Following,
     /// Setting our cells back to NULL.
     Clearing,
+    /// Reading our cells into delta segments.
+    Exporting,
+    /// Writing values from delta segments.
+    Applying,
 }
 
 impl std::fmt::Display for Stage {
@@ -72,6 +76,8 @@ impl std::fmt::Display for Stage {
             Self::Proving => "proving",
             Self::Following => "following",
             Self::Clearing => "clearing",
+            Self::Exporting => "exporting",
+            Self::Applying => "applying",
         })
     }
 }

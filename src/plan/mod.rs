@@ -25,5 +25,5 @@ pub use cost::{Cost, DIGEST_BYTES_MAX, Way};
 pub use error::PlanError;
 pub use expression::expression_cost;
 pub use record::{Records, record_bytes};
-pub use resolve::{Resolved, resolve};
+pub use resolve::{Resolved, resolve, resolve_shipped};
 pub use triggers::UserTrigger;

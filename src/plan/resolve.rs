@@ -8,7 +8,7 @@ use super::triggers::{UserTrigger, user_triggers};
 use super::{PlanError, choose};
 use crate::db::{Datum, Environment, Table, environment, expr, quote::ident};
 use crate::layout::crsqlite::{self, CrTable};
-use crate::layout::{Layout, Target};
+use crate::layout::{Delivery, Layout, Target};
 use crate::migration::{Change, ColumnChange, Migration, OnError};
 
 /// A change that fits its database.
@@ -35,19 +35,8 @@ pub fn resolve(
     migration: &Migration,
     index: usize,
 ) -> Result<Resolved, PlanError> {
-    let Change::Column(change) = &migration.changes[index];
     let at = |key: &str| migration.at(index, key);
-    let environment = environment(conn)?;
-    check_version(conn, &environment)?;
-    let table = read_table(conn, change, &at("table"))?;
-    let existing = check_target(&table, change, migration, index)?;
-    let layout = match CrTable::find(conn, &table)? {
-        Some(cr) => Layout::CrSqlite(cr),
-        None => Layout::Plain,
-    };
-    if environment.corrosion && matches!(layout, Layout::CrSqlite(_)) {
-        check_corrosion(conn, &table, change, existing, &at("column"))?;
-    }
+    let Site { change, environment, table, existing, layout } = site(conn, migration, index)?;
     let expressions = Expressions::judge(&table, change, &at)?;
     let delivery = choose::choose(&choose::Question {
         change,
@@ -83,6 +72,81 @@ pub fn resolve(
         table,
     };
     Ok(Resolved { target, column_exists: existing, why: delivery.why, triggers, environment })
+}
+
+/// Resolves change number `index` for values that come from elsewhere: the expression is neither
+/// judged nor evaluated, since this replica may lack what it reads.
+///
+/// # Errors
+/// As [`resolve`], but for what is wrong with the expression.
+pub fn resolve_shipped(
+    conn: &mut Connection,
+    migration: &Migration,
+    index: usize,
+) -> Result<Resolved, PlanError> {
+    let Site { change, environment, table, existing, layout } = site(conn, migration, index)?;
+    if let Some(column) = table.column(&change.column).filter(|column| column.generated) {
+        return Err(PlanError::refused(
+            migration.at(index, "column"),
+            format!(
+                "column {} is a generated column here, which nobody can write",
+                ident(&column.name)
+            ),
+            "a replica that computes the column needs no deltas",
+        ));
+    }
+    let triggers = user_triggers(conn, &table, &change.column)?;
+    if let (Layout::CrSqlite(_), false) = (&layout, existing) {
+        crsqlite::check_triggers(conn, &table)?;
+    }
+    let target = Target {
+        n: 0,
+        column: table.column(&change.column).map_or(&change.column, |c| &c.name).clone(),
+        type_name: change.type_name.clone(),
+        value: "NULL".to_owned(),
+        filter: None,
+        sources: Vec::new(),
+        constant: None,
+        fill_null: change.fill_null,
+        skip_errors: matches!(change.on_error, OnError::Skip),
+        overwrite: existing && matches!(layout, Layout::CrSqlite(_)),
+        delivery: Delivery::Derive,
+        layout,
+        table,
+    };
+    let why = "the values are shipped from a replica that has derived them".to_owned();
+    Ok(Resolved { target, column_exists: existing, why, triggers, environment })
+}
+
+/// Where a change is made.
+struct Site<'m> {
+    change: &'m ColumnChange,
+    environment: Environment,
+    table: Table,
+    /// True where the column is there.
+    existing: bool,
+    layout: Layout,
+}
+
+fn site<'m>(
+    conn: &Connection,
+    migration: &'m Migration,
+    index: usize,
+) -> Result<Site<'m>, PlanError> {
+    let Change::Column(change) = &migration.changes[index];
+    let at = |key: &str| migration.at(index, key);
+    let environment = environment(conn)?;
+    check_version(conn, &environment)?;
+    let table = read_table(conn, change, &at("table"))?;
+    let existing = check_target(&table, change, migration, index)?;
+    let layout = match CrTable::find(conn, &table)? {
+        Some(cr) => Layout::CrSqlite(cr),
+        None => Layout::Plain,
+    };
+    if environment.corrosion && matches!(layout, Layout::CrSqlite(_)) {
+        check_corrosion(conn, &table, change, existing, &at("column"))?;
+    }
+    Ok(Site { change, environment, table, existing, layout })
 }
 
 fn check_version(conn: &Connection, environment: &Environment) -> Result<(), PlanError> {

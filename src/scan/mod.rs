@@ -1,6 +1,10 @@
 //! Reading a range of rows and deriving their values, in a read snapshot that ends with the range.
 //! Any number of readers work side by side, each with its own connection.
 
+mod export;
+
+pub use export::{ExportReader, Exported, Ownership};
+
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 

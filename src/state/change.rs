@@ -16,6 +16,12 @@ pub enum Phase {
     Open,
     /// Drained, proven, no longer followed.
     Closed,
+    /// Deltas that another replica exported are being written, or were when the job stopped:
+    /// resumable. Nothing is derived here.
+    Applying,
+    /// Every row of the deltas was written and found in the data, is a user's, or waits for its row
+    /// to arrive. Sources are not followed; a later `apply` or `run` goes on from here.
+    Applied,
     /// Our cells are being set back to NULL: resumable.
     RollingBack,
     /// Our cells are NULL again and nothing is followed.
@@ -25,10 +31,12 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Filling,
         Self::Open,
         Self::Closed,
+        Self::Applying,
+        Self::Applied,
         Self::RollingBack,
         Self::RolledBack,
         Self::Failed,
@@ -41,6 +49,8 @@ impl Phase {
             Self::Filling => "filling",
             Self::Open => "open",
             Self::Closed => "closed",
+            Self::Applying => "applying",
+            Self::Applied => "applied",
             Self::RollingBack => "rolling-back",
             Self::RolledBack => "rolled-back",
             Self::Failed => "failed",
@@ -117,15 +127,21 @@ impl MigrationRow {
         })
     }
 
-    /// Adds the row where it is absent.
+    /// Adds the row, at the beginning of `phase`.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn insert(conn: &Connection, id: &str, digest: &[u8], text: &str) -> Result<(), DbError> {
+    pub fn insert(
+        conn: &Connection,
+        id: &str,
+        digest: &[u8],
+        text: &str,
+        phase: Phase,
+    ) -> Result<(), DbError> {
         conn.execute(
             "INSERT INTO _dotfill_migrations (id, digest, text, phase, sqlite_version, \
-             dotfill_version) VALUES (?1, ?2, ?3, 'filling', ?4, ?5)",
-            (id, digest, text, rusqlite::version(), env!("CARGO_PKG_VERSION")),
+             dotfill_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            (id, digest, text, phase, rusqlite::version(), env!("CARGO_PKG_VERSION")),
         )
         .doing(format!("record migration {id}"))?;
         Ok(())

@@ -1,7 +1,7 @@
 //! Everything that dotfill keeps in the database: ordinary tables named `_dotfill_*`, so that the
 //! job can be killed at any point and so that an older `SQLite` can still open the file.
 //!
-//! # Definitions (schema version 1)
+//! # Definitions (schema version 2)
 //! - `_dotfill_meta(key, value)`: `schema_version`, and the serial number for new changes.
 //! - `_dotfill_migrations`: one row per migration: its digest and text, phase, times, proof.
 //! - `_dotfill_changes`: one row per change of a migration, with its checkpoint and counters. `n`
@@ -11,16 +11,33 @@
 //! - `_dotfill_events`: transitions, with the wall clock time (for people; no logic reads it).
 //! - `_dotfill_dirty_<n>(id, kind, key columns, old key columns)`: keys noted by triggers.
 //! - `_dotfill_user_<n>(key columns)`: keys whose target cell is a user's.
+//! - `_dotfill_applied`: per migration that was fed by deltas, how far: the last file of the chain
+//!   that rows were taken from (`ordinal`, `digest`), how many of its rows are done, and whether the
+//!   chain was whole. `place` names the folder, for people.
+//! - `_dotfill_pending_<n>(key columns, value)`: values of deltas whose row has not arrived here yet.
+//!
+//! Version 1 had neither of the last two, nor the phases `applying` and `applied`. It is read and
+//! written as it is, and brought to version 2 by the first `apply`.
+//!
+//! # A replica that is fed by deltas
+//! `applying` -> `applied`. Nothing is derived there, so sources are not followed. In a table of
+//! cr-sqlite the clock rows tell whose a cell is: triggers and the tables of keys stand only while
+//! rows are written. In a plain table they stay, as the only memory of what users write. `apply`
+//! goes on from both phases, `run` makes the replica derive for itself from then on, `rollback` sets
+//! our cells back to NULL, `close` ends it where nothing is pending, `forget` ends it in any case.
+//! A replica that derives (`open`) stays `open`: deltas only fill what it lacks.
 //!
 //! # Invariants
 //! A checkpoint, the counters beside it and the rows that they count change in one transaction.
 //! No side table has a constraint that an application's write could violate through a trigger.
 
+mod applied;
 mod change;
 mod schema;
 
+pub use applied::AppliedRow;
 pub use change::{ChangeRow, Counters, MigrationRow, Phase};
-pub use schema::{SCHEMA_VERSION, create, drop_all, exists, next_change_number};
+pub use schema::{SCHEMA_VERSION, create, drop_all, exists, knows_applied, next_change_number};
 
 use rusqlite::Connection;
 

@@ -5,17 +5,23 @@ use rusqlite::Connection;
 use crate::db::quote::ident;
 use crate::db::{DbError, Doing};
 
-/// The version of the tables that this build reads and writes.
-pub const SCHEMA_VERSION: i64 = 1;
+/// The version of the tables that this build creates. It reads and writes version 1 as well, which
+/// knows nothing of applied deltas: the first `apply` brings a database to version 2.
+pub const SCHEMA_VERSION: i64 = 2;
 
-const TABLES: &str = "
+const META: &str = "
 CREATE TABLE _dotfill_meta (key TEXT PRIMARY KEY, value);
+INSERT INTO _dotfill_meta VALUES ('schema_version', 2), ('next_change', 1);
+";
+
+/// The tables whose CHECKs list the phases.
+const PHASED: &str = "
 CREATE TABLE _dotfill_migrations (
   id TEXT PRIMARY KEY NOT NULL,
   digest BLOB NOT NULL,
   text TEXT NOT NULL,
   phase TEXT NOT NULL CHECK (phase IN
-    ('filling', 'open', 'closed', 'rolling-back', 'rolled-back', 'failed')),
+    ('filling', 'open', 'closed', 'applying', 'applied', 'rolling-back', 'rolled-back', 'failed')),
   sqlite_version TEXT NOT NULL,
   dotfill_version TEXT NOT NULL,
   proof TEXT
@@ -28,7 +34,7 @@ CREATE TABLE _dotfill_changes (
   column_name TEXT NOT NULL,
   delivery TEXT NOT NULL CHECK (delivery IN ('virtual', 'elide', 'derive', 'native')),
   phase TEXT NOT NULL CHECK (phase IN
-    ('filling', 'open', 'closed', 'rolling-back', 'rolled-back', 'failed')),
+    ('filling', 'open', 'closed', 'applying', 'applied', 'rolling-back', 'rolled-back', 'failed')),
   column_added INTEGER NOT NULL CHECK (column_added IN (0, 1)),
   seeded INTEGER NOT NULL CHECK (seeded IN (0, 1)),
   filled INTEGER NOT NULL CHECK (filled IN (0, 1)),
@@ -42,6 +48,20 @@ CREATE TABLE _dotfill_changes (
   change_records_written INTEGER NOT NULL DEFAULT 0,
   UNIQUE (migration, position)
 );
+";
+
+const APPLIED: &str = "
+CREATE TABLE _dotfill_applied (
+  migration TEXT PRIMARY KEY NOT NULL,
+  place TEXT NOT NULL,
+  ordinal INTEGER NOT NULL,
+  digest BLOB NOT NULL,
+  rows_done INTEGER NOT NULL,
+  whole INTEGER NOT NULL CHECK (whole IN (0, 1))
+);
+";
+
+const OTHERS: &str = "
 CREATE TABLE _dotfill_lease (
   migration TEXT PRIMARY KEY NOT NULL,
   host TEXT,
@@ -60,14 +80,13 @@ CREATE TABLE _dotfill_events (
   detail TEXT NOT NULL
 );
 CREATE INDEX _dotfill_events_migration ON _dotfill_events (migration, id);
-INSERT INTO _dotfill_meta VALUES ('schema_version', 1), ('next_change', 1);
 ";
 
-/// True where this database has tables of ours.
+/// The version of this database's tables; `None` where there are none.
 ///
 /// # Errors
 /// When the schema cannot be read, or was written by a newer dotfill.
-pub fn exists(conn: &Connection) -> Result<bool, DbError> {
+fn version(conn: &Connection) -> Result<Option<i64>, DbError> {
     let found: i64 = conn
         .query_row(
             "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_dotfill_meta'",
@@ -76,15 +95,15 @@ pub fn exists(conn: &Connection) -> Result<bool, DbError> {
         )
         .doing("look for dotfill's tables")?;
     if found == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     let version: i64 = conn
         .query_row("SELECT value FROM _dotfill_meta WHERE key = 'schema_version'", [], |row| {
             row.get(0)
         })
         .doing("read the version of dotfill's tables")?;
-    if version == SCHEMA_VERSION {
-        return Ok(true);
+    if (1..=SCHEMA_VERSION).contains(&version) {
+        return Ok(Some(version));
     }
     Err(DbError::Unusable {
         path: conn.path().unwrap_or_default().into(),
@@ -93,12 +112,57 @@ pub fn exists(conn: &Connection) -> Result<bool, DbError> {
     })
 }
 
-/// Creates the tables where they are absent. The caller holds a write transaction.
+/// True where this database has tables of ours.
+///
+/// # Errors
+/// When the schema cannot be read, or was written by a newer dotfill.
+pub fn exists(conn: &Connection) -> Result<bool, DbError> {
+    Ok(version(conn)?.is_some())
+}
+
+/// True where the tables know of applied deltas.
+///
+/// # Errors
+/// As [`exists`].
+pub fn knows_applied(conn: &Connection) -> Result<bool, DbError> {
+    Ok(version(conn)?.is_some_and(|version| version >= 2))
+}
+
+/// Creates the tables where they are absent, and brings older ones to this version. The caller
+/// holds a write transaction.
 ///
 /// # Errors
 /// When they cannot be created, or are of a newer version.
 pub fn create(conn: &Connection) -> Result<(), DbError> {
-    if exists(conn)? { Ok(()) } else { conn.execute_batch(TABLES).doing("create dotfill's tables") }
+    match version(conn)? {
+        None => {
+            for part in [META, PHASED, APPLIED, OTHERS] {
+                conn.execute_batch(part).doing("create dotfill's tables")?;
+            }
+            Ok(())
+        }
+        Some(1) => upgrade(conn),
+        Some(_) => Ok(()),
+    }
+}
+
+/// From version 1 to 2: a CHECK cannot be altered, so the tables that have one are made again.
+fn upgrade(conn: &Connection) -> Result<(), DbError> {
+    let what = "bring dotfill's tables to version 2";
+    // Not renamed: that would have SQLite look at every view and trigger of the application.
+    let tables = ["_dotfill_migrations", "_dotfill_changes"];
+    for table in tables {
+        let keep = format!("CREATE TABLE {table}_1 AS SELECT * FROM {table}; DROP TABLE {table};");
+        conn.execute_batch(&keep).doing(what)?;
+    }
+    conn.execute_batch(PHASED).doing(what)?;
+    for table in tables {
+        let copy = format!("INSERT INTO {table} SELECT * FROM {table}_1; DROP TABLE {table}_1;");
+        conn.execute_batch(&copy).doing(what)?;
+    }
+    conn.execute_batch(APPLIED).doing(what)?;
+    conn.execute_batch("UPDATE _dotfill_meta SET value = 2 WHERE key = 'schema_version'")
+        .doing(what)
 }
 
 /// A number for a new change, never given before in this database.
@@ -132,4 +196,86 @@ pub fn drop_all(conn: &Connection) -> Result<(), DbError> {
         conn.execute_batch(&format!("DROP TABLE {}", ident(&name))).doing("drop our tables")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tables of version 1, as the releases before deltas made them.
+    const VERSION_1: &str = "
+CREATE TABLE _dotfill_meta (key TEXT PRIMARY KEY, value);
+CREATE TABLE _dotfill_migrations (
+  id TEXT PRIMARY KEY NOT NULL, digest BLOB NOT NULL, text TEXT NOT NULL,
+  phase TEXT NOT NULL CHECK (phase IN
+    ('filling', 'open', 'closed', 'rolling-back', 'rolled-back', 'failed')),
+  sqlite_version TEXT NOT NULL, dotfill_version TEXT NOT NULL, proof TEXT);
+CREATE TABLE _dotfill_changes (
+  n INTEGER PRIMARY KEY, migration TEXT NOT NULL, position INTEGER NOT NULL,
+  table_name TEXT NOT NULL, column_name TEXT NOT NULL,
+  delivery TEXT NOT NULL CHECK (delivery IN ('virtual', 'elide', 'derive', 'native')),
+  phase TEXT NOT NULL CHECK (phase IN
+    ('filling', 'open', 'closed', 'rolling-back', 'rolled-back', 'failed')),
+  column_added INTEGER NOT NULL CHECK (column_added IN (0, 1)),
+  seeded INTEGER NOT NULL CHECK (seeded IN (0, 1)),
+  filled INTEGER NOT NULL CHECK (filled IN (0, 1)),
+  null_clocks INTEGER NOT NULL DEFAULT 0, checkpoint TEXT, checkpoint_schema INTEGER,
+  rows_total INTEGER NOT NULL DEFAULT 0, rows_passed INTEGER NOT NULL DEFAULT 0,
+  rows_written INTEGER NOT NULL DEFAULT 0, rows_skipped INTEGER NOT NULL DEFAULT 0,
+  change_records_written INTEGER NOT NULL DEFAULT 0, UNIQUE (migration, position));
+CREATE TABLE _dotfill_lease (migration TEXT PRIMARY KEY NOT NULL, host TEXT, pid INTEGER,
+  token INTEGER NOT NULL, heartbeat INTEGER NOT NULL DEFAULT 0, stop INTEGER NOT NULL DEFAULT 0,
+  throttle TEXT);
+CREATE TABLE _dotfill_self (token INTEGER);
+CREATE TABLE _dotfill_events (id INTEGER PRIMARY KEY, at TEXT NOT NULL, migration TEXT NOT NULL,
+  kind TEXT NOT NULL, detail TEXT NOT NULL);
+CREATE INDEX _dotfill_events_migration ON _dotfill_events (migration, id);
+INSERT INTO _dotfill_meta VALUES ('schema_version', 1), ('next_change', 8);
+INSERT INTO _dotfill_migrations VALUES ('m', x'01', 'text', 'open', '3', '0', '{}');
+INSERT INTO _dotfill_changes VALUES
+  (7, 'm', 0, 't', 'c', 'derive', 'open', 1, 1, 1, 0, '01', 4, 9, 9, 8, 1, 0);
+";
+
+    fn dump(conn: &Connection, table: &str) -> Vec<String> {
+        let sql = format!("SELECT * FROM {table}");
+        let mut statement = conn.prepare(&sql).expect("a table");
+        let width = statement.column_count();
+        let row = |row: &rusqlite::Row<'_>| {
+            (0..width).map(|i| row.get_ref(i).map(|v| format!("{v:?} "))).collect()
+        };
+        statement.query_map([], row).and_then(Iterator::collect).expect("rows")
+    }
+
+    #[test]
+    fn version_1_is_read_and_brought_to_version_2() {
+        let conn = Connection::open_in_memory().expect("a database");
+        conn.execute_batch(VERSION_1).expect("version 1");
+        assert!(exists(&conn).expect("a version"));
+        assert!(!knows_applied(&conn).expect("a version"));
+        let before: Vec<_> =
+            ["_dotfill_migrations", "_dotfill_changes"].map(|t| dump(&conn, t)).to_vec();
+        create(&conn).expect("version 2");
+        assert!(knows_applied(&conn).expect("a version"));
+        let after: Vec<_> =
+            ["_dotfill_migrations", "_dotfill_changes"].map(|t| dump(&conn, t)).to_vec();
+        assert_eq!(after, before);
+        conn.execute("UPDATE _dotfill_changes SET phase = 'applied'", []).expect("a new phase");
+        assert_eq!(next_change_number(&conn).expect("a number"), 8);
+
+        // The same tables as a database gets that never had version 1.
+        let fresh = Connection::open_in_memory().expect("a database");
+        create(&fresh).expect("version 2");
+        let names = "(SELECT type, name FROM sqlite_schema ORDER BY 1, 2)";
+        assert_eq!(dump(&conn, names), dump(&fresh, names));
+    }
+
+    #[test]
+    fn a_newer_version_is_refused() {
+        let conn = Connection::open_in_memory().expect("a database");
+        create(&conn).expect("tables");
+        conn.execute("UPDATE _dotfill_meta SET value = 3 WHERE key = 'schema_version'", [])
+            .expect("another version");
+        let error = exists(&conn).expect_err("a refusal").to_string();
+        assert!(error.contains("version 3"), "{error}");
+    }
 }

@@ -15,7 +15,7 @@ use crate::db::{DbError, Doing};
 use crate::engine;
 use crate::lease::Holder;
 use crate::state::{self, ChangeRow, MigrationRow, Phase};
-use crate::write::dirty_rows;
+use crate::write::{dirty_rows, pending_rows};
 
 /// The newest events that are shown.
 const EVENTS: u32 = 10;
@@ -39,6 +39,8 @@ pub struct MigrationStatus {
     pub rows_passed: u64,
     /// Keys that others changed and that wait to be derived again.
     pub dirty_rows: u64,
+    /// Values of deltas that wait for their row to arrive.
+    pub pending_rows: u64,
     /// True while a process runs it.
     pub running: bool,
     /// `host:pid` of that process.
@@ -66,13 +68,16 @@ impl MigrationStatus {
     /// True where the rows were proven, and nothing is owed but `close`.
     #[must_use]
     pub fn is_proven(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::Closed)
+        matches!(self.phase, Phase::Open | Phase::Closed | Phase::Applied)
     }
 
     /// True where work was begun, is not done, and nobody does it.
     #[must_use]
     pub fn is_resumable(&self) -> bool {
-        let begun = matches!(self.phase, Phase::Filling | Phase::RollingBack | Phase::Failed);
+        let begun = match self.phase {
+            Phase::Filling | Phase::RollingBack | Phase::Failed | Phase::Applying => true,
+            Phase::Open | Phase::Closed | Phase::Applied | Phase::RolledBack => false,
+        };
         begun && !self.running
     }
 
@@ -134,8 +139,9 @@ impl StatusReader {
 
 fn status(conn: &Connection, row: MigrationRow) -> Result<MigrationStatus, DbError> {
     let changes = ChangeRow::of(conn, &row.id)?;
-    let mut dirty = 0;
+    let (mut dirty, mut pending) = (0, 0);
     for change in &changes {
+        pending += pending_rows(conn, change.n)?;
         dirty += if has_notes(conn, change.n)? { dirty_rows(conn, change.n)? } else { 0 };
     }
     let holder = Holder::read(conn, &row.id)?.filter(|holder| !holder.is_dead());
@@ -150,6 +156,7 @@ fn status(conn: &Connection, row: MigrationRow) -> Result<MigrationStatus, DbErr
         rows_total: sum(|change| change.rows_total),
         rows_passed: sum(|change| change.counters.rows_passed),
         dirty_rows: dirty,
+        pending_rows: pending,
         running: owner.is_some(),
         throttle_reason: owner.as_ref().and(holder.and_then(|holder| holder.throttle)),
         owner,
@@ -162,9 +169,11 @@ fn status(conn: &Connection, row: MigrationRow) -> Result<MigrationStatus, DbErr
 /// A hundred only where the rows are proven.
 fn percent(phase: Phase, changes: &[ChangeRow]) -> f64 {
     match phase {
-        Phase::Open | Phase::Closed => 100.0,
+        Phase::Open | Phase::Closed | Phase::Applied => 100.0,
         Phase::RolledBack => 0.0,
-        Phase::Filling | Phase::Failed | Phase::RollingBack => engine::percent(changes).min(99.9),
+        Phase::Applying | Phase::Filling | Phase::Failed | Phase::RollingBack => {
+            engine::percent(changes).min(99.9)
+        }
     }
 }
 

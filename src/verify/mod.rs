@@ -7,6 +7,7 @@ mod digest;
 mod facts;
 mod prover;
 mod report;
+mod shipped;
 mod tree;
 
 pub use compare::{Compared, LeafVerdict, compare_leaves};
@@ -14,6 +15,7 @@ pub use digest::{Checked, RangeCheck, RangeDigest, RowHasher};
 pub use facts::LeafSet;
 pub use prover::{ProofError, Prover, RangeProof};
 pub use report::{ChangeDigest, DigestProblem, DigestReport};
+pub use shipped::{ShippedProof, ShippedProver};
 pub use tree::{FactHasher, Leaf, RowColumns, RowFacts, Tree, leaves_of, root, shape};
 
 use serde::Serialize;

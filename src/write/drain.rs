@@ -64,6 +64,8 @@ pub struct Drained {
     pub counters: Counters,
     /// The scan keys of the rows that it decided, encoded.
     pub keys: Vec<Vec<u8>>,
+    /// True where a cell that was left as it is, and ours, has a clock row.
+    pub null_clocks: bool,
 }
 
 /// Drains the noted keys of one target.
@@ -71,11 +73,21 @@ pub struct Drained {
 pub struct Drainer<'a> {
     target: &'a Target,
     migration: String,
-    /// False where our cells are set to NULL instead.
-    derive: bool,
+    then: Then,
     sql: DrainSql,
     clock: Option<ClockSql>,
     terms: usize,
+}
+
+/// What becomes of a noted cell that is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It is derived again.
+    Derive,
+    /// It is set to NULL.
+    Clear,
+    /// It stays as it is: whoever ships values writes it.
+    Leave,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +98,9 @@ enum Owner {
 }
 
 impl<'a> Drainer<'a> {
-    /// Drains `target`. Where `derive` is false the cells that are ours are set to NULL.
+    /// Drains `target`, and does `then` with the cells that are ours.
     #[must_use]
-    pub fn new(target: &'a Target, migration: &str, derive: bool) -> Self {
+    pub fn new(target: &'a Target, migration: &str, then: Then) -> Self {
         let clock = match &target.layout {
             Layout::Plain => None,
             Layout::CrSqlite(cr) => Some(ClockSql::new(cr, target)),
@@ -96,7 +108,7 @@ impl<'a> Drainer<'a> {
         Self {
             target,
             migration: migration.to_owned(),
-            derive,
+            then,
             sql: DrainSql::new(target),
             clock,
             terms: target.table.scan.terms.len(),
@@ -119,6 +131,7 @@ impl<'a> Drainer<'a> {
             let drained = self.drain_in(conn, limit)?;
             let mut after = before.clone();
             after.counters += drained.counters;
+            after.null_clocks |= drained.null_clocks;
             after.save(conn)?;
             Ok((drained, after))
         })?;
@@ -223,12 +236,13 @@ impl<'a> Drainer<'a> {
                 continue;
             }
             let row = NotedRow { key, position: &position, cell: &cell };
-            match (owner, self.derive) {
+            match (owner, self.then) {
                 (Owner::User, _) => {}
-                (owner, true) => self.derive(batch, &row, owner, &mut drained.counters)?,
-                (_, false) => {
+                (owner, Then::Derive) => self.derive(batch, &row, owner, &mut drained.counters)?,
+                (_, Then::Clear) => {
                     self.set(batch.conn, &position, &Datum::Null)?;
                 }
+                (owner, Then::Leave) => drained.null_clocks |= owner == Owner::OursWithClock,
             }
         }
         Ok(())

@@ -15,6 +15,19 @@ pub enum WriteError {
     /// The schema changed under us: look again, then go on.
     #[error("the schema of the database changed while the job was running")]
     SchemaChanged,
+    /// The database refuses a value that another replica has.
+    #[error(
+        "table {table}, row ({key}) refuses its value from the deltas: {message}; correct what \
+         stands in its way here, then repeat the command: it continues where it stopped"
+    )]
+    Value {
+        /// The table.
+        table: String,
+        /// The key, as SQL literals.
+        key: String,
+        /// What `SQLite` said.
+        message: String,
+    },
     /// The expression or a constraint failed for one row.
     #[error(
         "table {table}, row ({key}): {message}; correct the row or the expression, or set \

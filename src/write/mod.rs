@@ -2,6 +2,7 @@
 //! Decides nothing about speed: it is told which range to write, and tells how long it held the
 //! lock and whether anybody else wrote meanwhile.
 
+mod apply;
 mod drain;
 mod error;
 mod fill;
@@ -9,7 +10,8 @@ mod prepare;
 mod seed;
 mod session;
 
-pub use drain::{Drained, Drainer, any_dirty, dirty_rows};
+pub use apply::{AppliedCount, Applier, Slice, pending_rows};
+pub use drain::{Drained, Drainer, Then, any_dirty, dirty_rows};
 pub use error::WriteError;
 pub use fill::{BatchCount, Filler};
 pub use prepare::{Prepared, prepare};

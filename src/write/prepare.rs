@@ -9,7 +9,7 @@ use crate::db::{Doing, Table};
 use crate::layout::crsqlite::add_column;
 use crate::layout::{Delivery, Layout, Target, note_schema};
 use crate::plan::Resolved;
-use crate::state::{self, ChangeRow, Counters, Phase};
+use crate::state::{self, ChangeRow, Counters, MigrationRow, Phase};
 
 /// A change that is ready to be filled.
 #[derive(Clone, Debug)]
@@ -75,6 +75,10 @@ fn create(
     if cells {
         conn.execute_batch(&note_schema(target)).doing("create the triggers that note keys")?;
     }
+    let phase = match MigrationRow::read(conn, migration)?.map(|row| row.phase) {
+        Some(Phase::Applying) => Phase::Applying,
+        _ => Phase::Filling,
+    };
     let change = ChangeRow {
         n: target.n,
         migration: migration.to_owned(),
@@ -82,7 +86,7 @@ fn create(
         table: target.table.name.clone(),
         column: target.column.clone(),
         delivery: target.delivery.as_str().to_owned(),
-        phase: Phase::Filling,
+        phase,
         column_added: add,
         seeded: add || !cells,
         filled: !cells,

@@ -1,11 +1,16 @@
 //! Every key that a plain table can have: filled in small batches while others write, drained by
-//! the next run, closed; each row is compared with what plain SQL derives.
+//! the next run, closed; each row is compared with what plain SQL derives. Then a replica that has
+//! the same rows without the values gets them by deltas.
 
 use crate::common::{PlainDb, plain_db};
+use crate::deltas::{apply_deltas, export, try_export};
 use crate::job::{Job, assert_none, assert_sound, objects, one_column};
 use crate::watch::AfterCommit;
 use dotfill::engine::Outcome;
+use dotfill::migration::Migration;
+use dotfill::monitor::Quiet;
 use rusqlite::Connection;
+use tempfile::TempDir;
 
 /// Rows before the run: more than one range of the splitter.
 const ROWS: i64 = 300;
@@ -141,6 +146,60 @@ impl Kind {
         assert_sound(conn);
     }
 
+    /// A database with the rows of `from`, users' values and all, but without derived ones.
+    fn copy_without_values(&self, from: &PlainDb) -> PlainDb {
+        let db = plain_db(self.schema);
+        let table = self.sql_table();
+        db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        db.execute("ATTACH ?1 AS source", [from.db()]).unwrap();
+        let columns = format!("{}, src, mark", self.columns.join(", "));
+        db.execute_batch(&format!(
+            "INSERT INTO {table} ({columns}) SELECT {columns} FROM source.{table}"
+        ))
+        .unwrap();
+        db.execute_batch("DETACH source").unwrap();
+        db
+    }
+
+    /// The replica that was filled feeds another one, which then has all values but users' ones.
+    #[track_caller]
+    fn assert_travels(&self, from: &PlainDb, migration: &Migration, open: bool) {
+        let (table, target) = (self.sql_table(), self.sql_target());
+        let nulls: Vec<String> =
+            self.columns.iter().map(|column| format!("{column} IS NULL")).collect();
+        let nulls = format!("SELECT count(*) FROM {table} WHERE {}", nulls.join(" OR "));
+        let folder = TempDir::new().unwrap();
+        let dir = folder.path().join("deltas");
+        if from.query_row(&nulls, [], |row| row.get::<_, i64>(0)).unwrap() > 0 {
+            let error = try_export(from.db().as_ref(), migration, &dir, &Quiet);
+            let error = error.expect_err("a refusal").to_string();
+            assert!(error.contains("holds a NULL"), "{error}");
+            return;
+        }
+        let count = |conn: &Connection, what: &str| -> u64 {
+            let sql = format!("SELECT count(*) FROM {table} WHERE {what}");
+            conn.query_row(&sql, [], |row| row.get(0)).unwrap()
+        };
+        let exported = export(from.db(), migration, &dir);
+        assert_eq!(exported.rows_pending, 0);
+        assert_eq!(exported.rows + exported.rows_user, count(from, "true"));
+        if open {
+            assert_eq!(exported.rows_user, count(from, "mark"));
+        }
+        let to = self.copy_without_values(from);
+        let applied = apply_deltas(to.db(), &dir);
+        assert_eq!((applied.rows, applied.rows_pending), (exported.rows, 0));
+        let wrong = format!(
+            "NOT mark AND {target} COLLATE BINARY IS NOT ({}) OR mark AND {target} IS NOT NULL",
+            self.value
+        )
+        .replace("mark", "coalesce(mark, 0)");
+        assert_eq!(count(&to, &wrong), 0, "rows that did not get their value");
+        assert_sound(&to);
+        let again = apply_deltas(to.db(), &dir);
+        assert_eq!((again.rows_written, again.rows_unchanged), (0, exported.rows));
+    }
+
     fn database(&self) -> PlainDb {
         let db = plain_db(self.schema);
         db.execute_batch("BEGIN").unwrap();
@@ -188,8 +247,10 @@ fn check(kind: &Kind) {
     kind.assert_derived(&db);
     assert_eq!(job.run().rows_written, 0, "a proven table was written again");
 
+    kind.assert_travels(&db, &job.migration, true);
     job.close();
     kind.assert_derived(&db);
+    kind.assert_travels(&db, &job.migration, false);
     assert_eq!(objects(&db, "\\_dotfill\\_%\\_%").iter().filter(|n| n.contains("_1")).count(), 0);
     assert_none(&db, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'");
 }

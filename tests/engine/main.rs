@@ -5,17 +5,23 @@
 #[path = "../common/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with tests that call the binary")]
 mod common;
+mod deltas;
 mod job;
 mod watch;
 
 mod a_comparison_beside_writers_finds_no_false_divergence;
+mod a_damaged_or_foreign_chain_is_refused_and_writes_nothing;
 mod a_digest_does_not_depend_on_where_rows_are_stored;
+mod a_fed_replica_lives_on;
 mod a_kill_at_any_commit_is_resumed;
+mod a_kill_of_export_or_apply_is_resumed;
 mod a_schema_change_by_others_is_met_at_every_commit;
 mod a_value_is_compared_as_it_is_stored;
 mod an_expression_that_fails_names_the_row;
+mod apply_follows_a_chain_that_grows;
 mod claims_follow_the_rows;
 mod concurrent_writers_end_right;
+mod deltas_meet_users_and_missing_rows;
 mod digests_are_those_of_an_independent_implementation;
 mod dots_are_those_of_an_independent_implementation;
 mod every_key_kind_is_filled_and_followed;

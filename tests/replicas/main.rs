@@ -7,6 +7,7 @@ mod scenario;
 
 mod a_corrosion_agent_that_is_behind_pauses_the_job;
 mod a_corrosion_backup_of_a_filled_node_is_filled;
+mod a_late_joiner_is_fed_by_deltas;
 mod a_ramp_grows_over_corrosion_nodes;
 mod a_row_noted_twice_harms_no_write;
 mod a_stuck_corrosion_agent_is_told_by_doctor;

@@ -1,0 +1,106 @@
+//! `apply`: delta segments into a replica, and what that did.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::args::ApplyArgs;
+use super::progress::Show;
+use super::{Context, Failure, exit, next, output, ramp, units};
+use crate::engine::{self, ApplyReport, Deltas, Outcome};
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`]; what was committed stays, and the same command continues from there.
+pub fn run(args: &ApplyArgs, context: &Context) -> Result<u8, Failure> {
+    let mut options = args.tuning.resolve(&context.cancel);
+    options.follow = args.follow;
+    if let Some(reason) = ramp::outside(args.tuning.nodes_percent, &args.db.db)? {
+        if context.voice.json {
+            output::print_json(&json!({"outcome": "skipped", "reason": reason}))?;
+        } else {
+            output::print(&format!("nothing done, {reason}\n"))?;
+        }
+        return Ok(exit::DONE);
+    }
+    let deltas = match args.deltas.as_str() {
+        "-" => Deltas::Stream(Box::new(std::io::stdin())),
+        folder => Deltas::Folder(PathBuf::from(folder)),
+    };
+    let show = Show::new(context.voice, &context.bars);
+    let result = engine::apply(&args.db.db, deltas, &options, &show);
+    show.finish();
+    let report = result?;
+    if context.voice.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&render(&report, args))?;
+    }
+    Ok(exit::of(report.outcome))
+}
+
+/// The report for people.
+fn render(report: &ApplyReport, args: &ApplyArgs) -> String {
+    let count = units::count;
+    let mut rows = format!("{} of {} written", count(report.rows_written), count(report.rows));
+    for (n, what) in [
+        (report.rows_unchanged, "right already"),
+        (report.rows_user_written, "users', left alone"),
+        (report.rows_deleted, "deleted here"),
+        (report.rows_arrived, "that waited have arrived"),
+        (report.rows_pending, "not here yet, remembered"),
+    ] {
+        if n > 0 {
+            let _ = write!(rows, "; {} {what}", count(n));
+        }
+    }
+    let mut lines = vec![
+        ("rows", rows),
+        (
+            "deltas",
+            format!("{} in {} segments", units::bytes(report.delta_bytes), count(report.segments)),
+        ),
+        ("WAL", format!("{} at most", units::bytes(report.wal_bytes_max))),
+    ];
+    lines.push(("time", time(report)));
+    lines.push(("next", what_next(report, args)));
+    let state = match (&report.outcome, &report.reason) {
+        (Outcome::Complete, _) => format!("applied and found in the data, {}", report.phase),
+        (_, Some(reason)) => format!("stopped early, resumable: {reason}"),
+        (_, None) => "stopped early, resumable".to_owned(),
+    };
+    format!("{}: {state}\n{}", report.migration, output::aligned(&lines))
+}
+
+fn time(report: &ApplyReport) -> String {
+    let mut text = format!(
+        "{}, {}",
+        units::seconds(report.seconds),
+        units::rate(report.rows_per_second, "rows")
+    );
+    if report.throttled_seconds >= 0.05 {
+        let _ = write!(text, ", {} of it paused", units::seconds(report.throttled_seconds));
+    }
+    text
+}
+
+fn what_next(report: &ApplyReport, args: &ApplyArgs) -> String {
+    let (id, db) = (&report.migration, &args.db.db);
+    let again = format!("`dotfill apply {} --db {}`", args.deltas, db.display());
+    if report.outcome != Outcome::Complete {
+        return format!("{again} continues");
+    }
+    if report.rows_pending > 0 {
+        return format!("{again} again, when the rows that are missing have arrived");
+    }
+    match report.phase.as_str() {
+        "applied" => format!(
+            "{} compares with the other replicas, {} ends it",
+            next("digest", id, db),
+            next("close", id, db)
+        ),
+        _ => format!("{} goes on deriving", next("run", id, db)),
+    }
+}

@@ -1,0 +1,92 @@
+//! `export`: our cells as delta segments, in a folder or on standard output.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::args::ExportArgs;
+use super::progress::Show;
+use super::{Context, Failure, exit, next, output, units, which};
+use crate::engine::{self, Destination, ExportOptions, ExportReport, Outcome};
+
+/// Runs the command. Where the segments go to standard output, the report goes to standard error.
+///
+/// # Errors
+/// [`Failure`]; what was written to a folder stays, and the same command continues it.
+pub fn run(args: &ExportArgs, context: &Context) -> Result<u8, Failure> {
+    let migration = which::migration(&args.one)?;
+    let options = ExportOptions {
+        threads: args.threads,
+        only: args.only.clone(),
+        cancel: Arc::clone(&context.cancel),
+    };
+    let streams = args.deltas == "-";
+    let destination = if streams {
+        Destination::Stream(Box::new(std::io::stdout()))
+    } else {
+        Destination::Folder(PathBuf::from(&args.deltas))
+    };
+    let show = Show::new(context.voice, &context.bars);
+    let result = engine::export(&args.one.db.db, &migration, destination, &options, &show);
+    show.finish();
+    let report = result?;
+    match (context.voice.json, streams) {
+        (true, false) => output::print_json(&report)?,
+        (true, true) => output::explain_json(&report)?,
+        (false, false) => output::print(&render(&report, args))?,
+        (false, true) => output::explain(&render(&report, args))?,
+    }
+    Ok(exit::of(report.outcome))
+}
+
+/// The report for people.
+fn render(report: &ExportReport, args: &ExportArgs) -> String {
+    let count = units::count;
+    let mut rows = format!("{} exported", count(report.rows));
+    for (n, what) in [
+        (report.rows_user, "users', which travel by themselves"),
+        (report.rows_missing, "not here"),
+        (report.rows_pending, "noted, to be derived again first: left out"),
+    ] {
+        if n > 0 {
+            let _ = write!(rows, "; {} {what}", count(n));
+        }
+    }
+    let mut lines = vec![("rows", rows)];
+    if report.outcome == Outcome::Complete {
+        lines.push((
+            "deltas",
+            format!(
+                "{} in {} segments, {:.2} B a row",
+                units::bytes(report.delta_bytes),
+                count(report.segments),
+                report.bytes_per_row
+            ),
+        ));
+    }
+    lines.push(("time", units::seconds(report.seconds)));
+    lines.push(("next", what_next(report, args)));
+    let state = match report.outcome {
+        Outcome::Complete => "exported".to_owned(),
+        _ => format!("stopped early, resumable: {}", report.reason.clone().unwrap_or_default()),
+    };
+    format!("{}: {state}\n{}", report.migration, output::aligned(&lines))
+}
+
+fn what_next(report: &ExportReport, args: &ExportArgs) -> String {
+    let (migration, db) = (&args.one.migration, &args.one.db.db);
+    let deltas = &args.deltas;
+    if report.outcome != Outcome::Complete {
+        return match deltas.as_str() {
+            "-" => "a stream cannot be continued: repeat the command".to_owned(),
+            _ => "the same command continues it".to_owned(),
+        };
+    }
+    if report.rows_pending > 0 {
+        return format!(
+            "{} derives the noted rows; then export again, into another folder",
+            next("run", migration, db)
+        );
+    }
+    format!("`dotfill apply {deltas} --db FILE` on the replica that lacks the values")
+}

@@ -1,0 +1,146 @@
+//! The values of one column of a batch, in one arena: no allocation per value.
+
+use rusqlite::types::ValueRef;
+
+/// The storage class of a value; the codes are those of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Class {
+    Null = 0,
+    Integer = 1,
+    Real = 2,
+    Text = 3,
+    Blob = 4,
+}
+
+impl Class {
+    /// Those that have a value, in the order of their codes.
+    pub const VALUES: [Self; 4] = [Self::Integer, Self::Real, Self::Text, Self::Blob];
+}
+
+/// Values of one column, each with its own storage class, as `SQLite` stores them.
+#[derive(Clone, Debug, Default)]
+pub struct Column {
+    classes: Vec<Class>,
+    /// The number's bits, or where in `bytes` the value begins.
+    words: Vec<u64>,
+    /// The length in `bytes`, or 0.
+    lengths: Vec<u32>,
+    bytes: Vec<u8>,
+}
+
+/// What a value costs besides its bytes, in bytes: what [`Column::byte_size`] counts for each.
+pub(super) const CELL_BYTES: usize = 16;
+
+impl Column {
+    /// No values.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a value.
+    ///
+    /// # Panics
+    /// On a text or blob of 4 GiB or more, which `SQLite` cannot store.
+    pub fn push(&mut self, value: ValueRef<'_>) {
+        match value {
+            ValueRef::Null => self.push_word(Class::Null, 0),
+            ValueRef::Integer(i) => self.push_integer(i),
+            ValueRef::Real(r) => self.push_word(Class::Real, r.to_bits()),
+            ValueRef::Text(bytes) => self.push_bytes(Class::Text, bytes),
+            ValueRef::Blob(bytes) => self.push_bytes(Class::Blob, bytes),
+        }
+    }
+
+    pub(super) fn push_integer(&mut self, value: i64) {
+        self.push_word(Class::Integer, value.cast_unsigned());
+    }
+
+    pub(super) fn push_word(&mut self, class: Class, word: u64) {
+        self.classes.push(class);
+        self.words.push(word);
+        self.lengths.push(0);
+    }
+
+    pub(super) fn push_bytes(&mut self, class: Class, bytes: &[u8]) {
+        self.push_made(class, |out| out.extend_from_slice(bytes));
+    }
+
+    /// Adds the text or blob that `make` appends.
+    pub(super) fn push_made(&mut self, class: Class, make: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        make(&mut self.bytes);
+        let length = u32::try_from(self.bytes.len() - start);
+        self.classes.push(class);
+        self.words.push(start as u64);
+        self.lengths.push(length.expect("SQLite stores no value of 4 GiB"));
+    }
+
+    /// The value at `i`.
+    ///
+    /// # Panics
+    /// Where there is none, as a slice does.
+    #[must_use]
+    pub fn get(&self, i: usize) -> ValueRef<'_> {
+        match self.classes[i] {
+            Class::Null => ValueRef::Null,
+            Class::Integer => ValueRef::Integer(self.words[i].cast_signed()),
+            Class::Real => ValueRef::Real(f64::from_bits(self.words[i])),
+            Class::Text => ValueRef::Text(self.bytes_at(i)),
+            Class::Blob => ValueRef::Blob(self.bytes_at(i)),
+        }
+    }
+
+    /// The bytes of the text or blob at `i`; empty for other values.
+    #[expect(clippy::cast_possible_truncation, reason = "an offset into a vector of this process")]
+    pub(super) fn bytes_at(&self, i: usize) -> &[u8] {
+        let start = self.words[i] as usize;
+        match self.lengths[i] as usize {
+            0 => &[],
+            length => &self.bytes[start..start + length],
+        }
+    }
+
+    pub(super) fn word(&self, i: usize) -> u64 {
+        self.words[i]
+    }
+
+    pub(super) fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
+    /// The values in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = ValueRef<'_>> {
+        (0..self.len()).map(|i| self.get(i))
+    }
+
+    /// How many values.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// True without values.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.classes.is_empty()
+    }
+
+    /// Bytes that the values take, at 16 a value and those of texts and blobs.
+    #[must_use]
+    pub fn byte_size(&self) -> usize {
+        self.classes.len() * CELL_BYTES + self.bytes.len()
+    }
+}
+
+/// Equal values, bit by bit: NaN equals NaN, and 0.0 does not equal -0.0.
+impl PartialEq for Column {
+    fn eq(&self, other: &Self) -> bool {
+        self.classes == other.classes
+            && (0..self.len()).all(|i| match self.classes[i] {
+                Class::Text | Class::Blob => self.bytes_at(i) == other.bytes_at(i),
+                Class::Null | Class::Integer | Class::Real => self.words[i] == other.words[i],
+            })
+    }
+}

@@ -1,0 +1,168 @@
+//! Where the files of a chain go: a folder, or one continuous stream.
+//!
+//! # Invariants
+//! In a folder a file is complete and synced before it has its name, and the folder is synced before
+//! [`Sink::put`] returns: after a power cut there is the whole file or none.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::error::DeltaError;
+use super::file::FileName;
+
+/// Takes the files of a chain, in order.
+pub trait Sink: Send {
+    /// The folder or stream, for messages.
+    fn place(&self) -> String;
+
+    /// Takes one file; a folder keeps it even if the power fails once this has returned.
+    ///
+    /// # Errors
+    /// [`DeltaError::Io`]; the file is then not there under its name.
+    fn put(&mut self, name: FileName, bytes: &[u8]) -> Result<(), DeltaError>;
+}
+
+/// The beginning of names of files that are being written.
+pub(super) const TEMPORARY: &str = ".dotfill-";
+
+/// A folder.
+#[derive(Debug)]
+pub struct DirectorySink {
+    dir: PathBuf,
+}
+
+impl DirectorySink {
+    /// A new chain in `dir`, which is made where it is absent.
+    ///
+    /// # Errors
+    /// [`DeltaError::Exists`] where it holds one already; [`DeltaError::Io`].
+    pub fn create(dir: &Path) -> Result<Self, DeltaError> {
+        fs::create_dir_all(dir).map_err(DeltaError::io("make the folder", show(dir)))?;
+        let sink = Self::open(dir);
+        if names(dir)?.is_empty() { Ok(sink) } else { Err(DeltaError::Exists { place: show(dir) }) }
+    }
+
+    /// A folder that holds a chain already.
+    pub(super) fn open(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+}
+
+impl Sink for DirectorySink {
+    fn place(&self) -> String {
+        show(&self.dir)
+    }
+
+    fn put(&mut self, name: FileName, bytes: &[u8]) -> Result<(), DeltaError> {
+        let path = self.dir.join(name.to_string());
+        let temporary = self.dir.join(format!("{TEMPORARY}{name}"));
+        self.write(&temporary, bytes).map_err(DeltaError::io("write", show(&temporary)))?;
+        fs::rename(&temporary, &path).map_err(DeltaError::io("name the file", show(&path)))?;
+        File::open(&self.dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(DeltaError::io("sync the folder", show(&self.dir)))
+    }
+}
+
+/// A path in messages.
+pub(super) fn show(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The files of a chain in a folder, by ordinal.
+pub(super) fn names(dir: &Path) -> Result<Vec<FileName>, DeltaError> {
+    let list = || -> io::Result<Vec<FileName>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            names.extend(entry?.file_name().to_str().and_then(FileName::parse));
+        }
+        names.sort_unstable();
+        Ok(names)
+    };
+    list().map_err(DeltaError::io("list the folder", show(dir)))
+}
+
+/// A stream: the files one after the other, each flushed when it is whole.
+#[derive(Debug)]
+pub struct StreamSink<W> {
+    place: String,
+    out: W,
+}
+
+impl<W: Write + Send> StreamSink<W> {
+    /// Writes to `out`, called `place` in messages.
+    pub fn new(place: impl Into<String>, out: W) -> Self {
+        Self { place: place.into(), out }
+    }
+}
+
+impl<W: Write + Send> Sink for StreamSink<W> {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn put(&mut self, _: FileName, bytes: &[u8]) -> Result<(), DeltaError> {
+        self.out
+            .write_all(bytes)
+            .and_then(|()| self.out.flush())
+            .map_err(DeltaError::io("write to", self.place.clone()))
+    }
+}
+
+/// Takes everything and keeps nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NullSink;
+
+impl Sink for NullSink {
+    fn place(&self) -> String {
+        "nowhere".to_owned()
+    }
+
+    fn put(&mut self, _: FileName, _: &[u8]) -> Result<(), DeltaError> {
+        Ok(())
+    }
+}
+
+/// Files by name, in the order in which they came.
+pub type Recorded = Vec<(FileName, Vec<u8>)>;
+
+/// Keeps everything in memory; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct MemorySink {
+    files: Arc<Mutex<Recorded>>,
+}
+
+impl MemorySink {
+    /// What it took so far.
+    #[must_use]
+    pub fn files(&self) -> Recorded {
+        self.files.lock().clone()
+    }
+
+    /// What it took so far as a stream.
+    #[must_use]
+    pub fn stream(&self) -> Vec<u8> {
+        self.files.lock().iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect()
+    }
+}
+
+impl Sink for MemorySink {
+    fn place(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn put(&mut self, name: FileName, bytes: &[u8]) -> Result<(), DeltaError> {
+        self.files.lock().push((name, bytes.to_vec()));
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! What stands before the first row is written: the column, the side tables, the position.
+
+use super::report::ApplyReport;
+use super::{Apply, Column, Replica};
+use crate::delta::{ChainHeader, ChainStats, Scope};
+use crate::engine::job::Job;
+use crate::engine::{RunError, shapes};
+use crate::layout::Overwrite;
+use crate::state::{AppliedRow, MigrationRow, Phase};
+use crate::write::{Prepared, WriteError, prepare};
+
+impl<'r, 'a> Apply<'r, 'a> {
+    /// Makes every change ready: column, side tables, and whose cells are users' already.
+    pub(super) fn begin(
+        job: &'r mut Job<'a>,
+        header: &ChainHeader,
+        known: Option<ChainStats>,
+        place: String,
+    ) -> Result<Self, RunError> {
+        let id = job.id().to_owned();
+        let phase = MigrationRow::read(job.session.conn(), &id)?.map(|row| row.phase);
+        let partial = header.scope == Scope::Some;
+        let replica = match phase {
+            Some(Phase::Open) => Replica::Derives,
+            Some(Phase::Closed) => Replica::Closed,
+            _ => Replica::Fed,
+        };
+        if phase == Some(Phase::Applied) && !partial {
+            job.session.transact_again(|conn| {
+                Ok(MigrationRow::set_phase(conn, &id, Phase::Applying, None)?)
+            })?;
+        }
+        let overwrite = match replica {
+            Replica::Derives => Overwrite::Missing,
+            Replica::Fed | Replica::Closed => Overwrite::Differing,
+        };
+        let mut changes = Vec::new();
+        for (index, shape) in header.shapes.iter().enumerate() {
+            let mut ready = prepare_again(job, index)?;
+            let is_shipped = shapes::is_shipped(shape);
+            if is_shipped && replica == Replica::Fed && !partial {
+                let total = known.as_ref().and_then(|stats| stats.rows.get(index));
+                ready.change.rows_total = total.copied().unwrap_or(0);
+                ready.change.counters.rows_passed = 0;
+            }
+            changes.push(Column { ready, is_shipped, overwrite });
+        }
+        let reached = if partial { None } else { Some(reached(job, place)?) };
+        let report = ApplyReport::new(&id, known.map(|stats| stats.rows.iter().sum()));
+        Ok(Self { job, changes, reached, replica, is_idle: false, report })
+    }
+}
+
+/// How far earlier calls came.
+fn reached(job: &mut Job<'_>, place: String) -> Result<AppliedRow, RunError> {
+    let migration = job.id().to_owned();
+    let before = AppliedRow::read(job.session.conn(), &migration)?;
+    let (ordinal, digest, rows_done) =
+        before.map_or((0, Vec::new(), 0), |row| (row.ordinal, row.digest, row.rows_done));
+    let reached = AppliedRow { migration, place, ordinal, digest, rows_done, whole: false };
+    job.session.transact_again(|conn| Ok(reached.save(conn)?))?;
+    Ok(reached)
+}
+
+/// Makes a change ready, looking again where the schema was changed meanwhile.
+fn prepare_again(job: &mut Job<'_>, index: usize) -> Result<Prepared, RunError> {
+    let (id, resolved) = (job.id().to_owned(), job.resolved[index].clone());
+    for _ in 0..10 {
+        match prepare(&mut job.session, resolved.clone(), &id, index) {
+            Err(WriteError::SchemaChanged) => job.session.accept_schema()?,
+            other => return Ok(other?),
+        }
+    }
+    Err(WriteError::SchemaChanged.into())
+}

@@ -1,0 +1,72 @@
+//! Opening a chain, and everything about it that is checked before anything is written.
+
+use std::path::Path;
+
+use super::Deltas;
+use crate::delta::{
+    ChainHeader, ChainReader, ChainStats, DeltaError, DirectorySource, StreamSource, verify_chain,
+};
+use crate::engine::proof::reader;
+use crate::engine::{RunError, shapes};
+use crate::migration::Migration;
+use crate::plan::{PlanError, resolve_shipped};
+
+/// Opens a chain; of a folder everything is verified first, and its rows per change are known.
+pub(super) fn open(deltas: Deltas) -> Result<(ChainReader, Option<ChainStats>), RunError> {
+    match deltas {
+        Deltas::Stream(stream) => {
+            let source = StreamSource::new("standard input", stream);
+            Ok((ChainReader::open(Box::new(source))?, None))
+        }
+        Deltas::Folder(dir) => {
+            let known = match verify_chain(&dir) {
+                Ok(stats) => Some(stats),
+                Err(DeltaError::Unfinished { .. }) => None,
+                Err(error) => return Err(error.into()),
+            };
+            let source = DirectorySource::open(&dir);
+            Ok((ChainReader::open(Box::new(source))?, known))
+        }
+    }
+}
+
+/// The migration that a chain carries.
+pub(super) fn migration(header: &ChainHeader) -> Result<Migration, RunError> {
+    let name = format!("{}.toml", header.migration);
+    let migration =
+        Migration::parse(&header.migration_text, Path::new(&name)).map_err(PlanError::Migration)?;
+    let sound = migration.id == header.migration
+        && migration.digest == header.migration_digest
+        && migration.changes.len() == header.shapes.len();
+    if sound {
+        return Ok(migration);
+    }
+    Err(RunError::refused(
+        header.migration.as_str(),
+        "the deltas were made by a release of dotfill that reads the migration file differently",
+        "export them again with this release",
+    ))
+}
+
+/// Refuses rows of another table than this replica has.
+pub(super) fn check_shapes(
+    db: &Path,
+    migration: &Migration,
+    header: &ChainHeader,
+) -> Result<(), RunError> {
+    let mut conn = reader(db)?;
+    for (index, shape) in header.shapes.iter().enumerate() {
+        if !shapes::is_shipped(shape) {
+            continue;
+        }
+        let target = resolve_shipped(&mut conn, migration, index)?.target;
+        if let Some(problem) = shapes::misfit(shape, &target) {
+            return Err(RunError::refused(
+                migration.id.as_str(),
+                format!("the deltas do not fit table {}: {problem}", target.table.sql()),
+                "give the table the same key and column type as where they were exported",
+            ));
+        }
+    }
+    Ok(())
+}

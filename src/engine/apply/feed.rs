@@ -1,0 +1,304 @@
+//! The decoder's thread, and what it sends as batches of the size that the writer asks for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use crate::delta::{ChainHeader, ChainReader, DeltaError, Item, Rows, Segment};
+use crate::engine::RunError;
+use crate::state::AppliedRow;
+use crate::write::Slice;
+
+/// How the checkpoints of an export begin: its rows come in the order of their keys, each once, so
+/// that a row which is found wrong can be written again by itself.
+pub(in crate::engine) const EACH_KEY_ONCE: &str = "keys:";
+/// Blocks that are decoded ahead of the writer.
+const AHEAD: usize = 2;
+/// How long the writer waits for a block before it looks after its lease and for signals.
+const WAIT: Duration = Duration::from_millis(50);
+/// How often a chain that is followed is looked at for more.
+const POLL: Duration = Duration::from_millis(200);
+
+/// A place in a chain: rows of a file that are done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    ordinal: u32,
+    digest: Vec<u8>,
+    rows_done: u64,
+}
+
+impl Position {
+    /// Where an earlier call stopped.
+    pub(super) fn of(row: &AppliedRow) -> Self {
+        Self { ordinal: row.ordinal, digest: row.digest.clone(), rows_done: row.rows_done }
+    }
+
+    /// This position, as the row that is kept.
+    pub(super) fn row(&self, before: &AppliedRow) -> AppliedRow {
+        AppliedRow {
+            ordinal: self.ordinal,
+            digest: self.digest.clone(),
+            rows_done: self.rows_done,
+            whole: false,
+            ..before.clone()
+        }
+    }
+}
+
+/// Rows of one change that are written, or only proven, together.
+pub(super) struct Batch {
+    pub change: usize,
+    pub slices: Vec<Slice>,
+    pub rows: u64,
+    /// Where the chain is after it.
+    pub reached: Position,
+    /// True where an earlier call has written it: it is proven again, and written where it is not
+    /// right.
+    pub is_done: bool,
+}
+
+/// What comes next.
+pub(super) enum Fed {
+    Batch(Batch),
+    /// Nothing has come for a while.
+    Waiting,
+    /// Everything that is there has been fed, and more may come: the chain is followed.
+    Idle(End),
+    /// Nothing further.
+    End(End),
+}
+
+/// What a chain holds so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    /// The last file was a manifest.
+    pub whole: bool,
+    pub segments: u64,
+    pub bytes: u64,
+}
+
+/// A decoded block.
+struct Block {
+    change: usize,
+    ordinal: u32,
+    digest: [u8; 32],
+    /// Rows of its file before it.
+    first: u64,
+    rows: Arc<Rows>,
+}
+
+enum Sent {
+    Block(Block),
+    Failed(DeltaError),
+    Idle(End),
+    End(End),
+}
+
+/// A part of a block that waits to be batched.
+struct Part {
+    change: usize,
+    slice: Slice,
+    reached: Position,
+    is_done: bool,
+}
+
+/// Batches of a chain, in order.
+pub(super) struct Feed {
+    blocks: Receiver<Sent>,
+    /// How far earlier calls came, while that is ahead of us.
+    done: Position,
+    waiting: VecDeque<Part>,
+    /// What the decoder said last, where nothing came after it.
+    idle: Option<End>,
+    end: Option<End>,
+}
+
+impl Feed {
+    /// Starts decoding; earlier calls have come as far as `done`.
+    ///
+    /// Nobody waits for the decoder's thread to end: it may be reading from a pipe that says nothing.
+    /// It ends when it finds that nobody listens. Where the chain is followed, it looks for more now
+    /// and then.
+    pub(super) fn start(chain: ChainReader, done: Option<Position>, follow: bool) -> Self {
+        let (send, blocks) = bounded(AHEAD);
+        std::thread::spawn(move || {
+            if let Err(error) = decode(chain, follow, &send) {
+                // Who no longer listens needs no reason either.
+                let _ = send.send(Sent::Failed(error));
+            }
+        });
+        let done = done.unwrap_or_default();
+        Self { blocks, done, waiting: VecDeque::new(), idle: None, end: None }
+    }
+
+    /// The next batch of about `rows` rows.
+    pub(super) fn next(&mut self, rows: u64) -> Result<Fed, RunError> {
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX).max(1);
+        let mut batch: Option<Batch> = None;
+        loop {
+            let taken = batch.as_ref().map_or(0, |b| usize::try_from(b.rows).unwrap_or(rows));
+            if taken >= rows || !self.has_more()? {
+                break;
+            }
+            let Some(part) = self.waiting.pop_front() else { break };
+            if batch.as_ref().is_some_and(|b| b.change != part.change || b.is_done != part.is_done)
+            {
+                self.waiting.push_front(part);
+                break;
+            }
+            let (part, rest) = part.cut(rows - taken);
+            if let Some(rest) = rest {
+                self.waiting.push_front(rest);
+            }
+            part.join(&mut batch);
+        }
+        Ok(match (batch, self.end, self.idle.take()) {
+            (Some(batch), _, _) => Fed::Batch(batch),
+            (None, Some(end), _) => Fed::End(end),
+            (None, None, Some(end)) => Fed::Idle(end),
+            (None, None, None) => Fed::Waiting,
+        })
+    }
+
+    /// Waits a moment for the next block where none waits here.
+    fn has_more(&mut self) -> Result<bool, RunError> {
+        while self.waiting.is_empty() && self.end.is_none() {
+            match self.blocks.recv_timeout(WAIT) {
+                Ok(Sent::Block(block)) => self.take(block),
+                Ok(Sent::End(end)) => self.end = Some(end),
+                Ok(Sent::Idle(end)) => {
+                    self.idle = Some(end);
+                    return Ok(false);
+                }
+                Ok(Sent::Failed(error)) => return Err(error.into()),
+                Err(RecvTimeoutError::Timeout) => return Ok(false),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(RunError::Panicked { doing: "reading deltas" });
+                }
+            }
+        }
+        Ok(!self.waiting.is_empty())
+    }
+
+    /// Cuts a block where earlier calls stopped.
+    fn take(&mut self, block: Block) {
+        let Block { change, ordinal, digest, first, rows } = block;
+        if ordinal == self.done.ordinal && self.done.digest != digest {
+            // Another chain: what was done of the former says nothing of this one.
+            self.done = Position::default();
+        }
+        let done = match ordinal.cmp(&self.done.ordinal) {
+            std::cmp::Ordering::Less => rows.len(),
+            std::cmp::Ordering::Equal => {
+                let done = self.done.rows_done.saturating_sub(first);
+                usize::try_from(done).unwrap_or(usize::MAX).min(rows.len())
+            }
+            std::cmp::Ordering::Greater => 0,
+        };
+        for (range, is_done) in [(0..done, true), (done..rows.len(), false)] {
+            if range.is_empty() {
+                continue;
+            }
+            let reached =
+                Position { ordinal, digest: digest.to_vec(), rows_done: first + range.end as u64 };
+            let slice = Slice { rows: Arc::clone(&rows), range };
+            self.waiting.push_back(Part { change, slice, reached, is_done });
+        }
+    }
+}
+
+impl Part {
+    /// The first `rows` rows, and the rest.
+    fn cut(mut self, rows: usize) -> (Self, Option<Self>) {
+        let range = self.slice.range.clone();
+        if range.len() <= rows {
+            return (self, None);
+        }
+        let middle = range.start + rows;
+        let rest = Self {
+            change: self.change,
+            slice: Slice { rows: Arc::clone(&self.slice.rows), range: middle..range.end },
+            reached: self.reached.clone(),
+            is_done: self.is_done,
+        };
+        self.slice.range = range.start..middle;
+        self.reached.rows_done -= (range.end - middle) as u64;
+        (self, Some(rest))
+    }
+
+    fn join(self, batch: &mut Option<Batch>) {
+        let Self { change, slice, reached, is_done } = self;
+        let rows = slice.range.len() as u64;
+        match batch {
+            Some(batch) => {
+                batch.rows += rows;
+                batch.reached = reached;
+                batch.slices.push(slice);
+            }
+            None => *batch = Some(Batch { change, slices: vec![slice], rows, reached, is_done }),
+        }
+    }
+}
+
+/// Reads, verifies and decodes the chain until it ends, or nobody listens.
+fn decode(mut chain: ChainReader, follow: bool, blocks: &Sender<Sent>) -> Result<(), DeltaError> {
+    let header = chain.header().clone();
+    loop {
+        let listened = match chain.next_item()? {
+            Some(Item::Segment(segment)) => send_blocks(&segment, &header, blocks)?,
+            Some(Item::Manifest(_)) => true,
+            None if follow => {
+                let listened = blocks.send(Sent::Idle(end(&chain))).is_ok();
+                std::thread::sleep(POLL);
+                listened
+            }
+            None => {
+                // Who no longer listens needs no end either.
+                let _ = blocks.send(Sent::End(end(&chain)));
+                false
+            }
+        };
+        if !listened {
+            return Ok(());
+        }
+    }
+}
+
+fn end(chain: &ChainReader) -> End {
+    let stats = chain.stats();
+    End { whole: chain.is_whole(), segments: u64::from(stats.segments), bytes: stats.bytes }
+}
+
+/// Decodes the blocks of one segment; false where nobody listens.
+fn send_blocks(
+    segment: &Segment,
+    header: &ChainHeader,
+    blocks: &Sender<Sent>,
+) -> Result<bool, DeltaError> {
+    if !segment.checkpoint().starts_with(EACH_KEY_ONCE) {
+        return Err(DeltaError::Unsupported {
+            file: segment.name().to_owned(),
+            offset: 0,
+            what: "rows that may come twice".to_owned(),
+        });
+    }
+    let mut first = 0;
+    for i in 0..segment.blocks() {
+        let rows = Arc::new(segment.decode(i, header)?);
+        let count = rows.len() as u64;
+        let block = Block {
+            change: segment.change(),
+            ordinal: segment.ordinal(),
+            digest: segment.digest(),
+            first,
+            rows,
+        };
+        if blocks.send(Sent::Block(block)).is_err() {
+            return Ok(false);
+        }
+        first += count;
+    }
+    Ok(true)
+}

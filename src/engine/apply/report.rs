@@ -1,0 +1,144 @@
+//! What an apply did.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::feed::{Batch, End};
+use super::tally::Tally;
+use crate::db::DbError;
+use crate::engine::job::Job;
+use crate::engine::{Outcome, Stop};
+use crate::state::MigrationRow;
+use crate::write::AppliedCount;
+
+/// What an apply did, as in `apply --json`. Counts of rows are of this call.
+#[derive(Clone, Debug, Serialize)]
+pub struct ApplyReport {
+    /// The migration.
+    pub migration: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it ended early, where it did.
+    pub reason: Option<String>,
+    /// Where the migration stands now.
+    pub phase: String,
+    /// Files of rows in the chain.
+    pub segments: u64,
+    /// Rows of the chain that were looked at.
+    pub rows: u64,
+    /// Rows of the whole chain, where that is known beforehand.
+    #[serde(skip)]
+    pub(super) rows_total: Option<u64>,
+    /// Cells that we wrote.
+    pub rows_written: u64,
+    /// Rows whose cell was right already.
+    pub rows_unchanged: u64,
+    /// Rows whose cell is a user's, and was left alone.
+    pub rows_user_written: u64,
+    /// Values that wait for their row to arrive, of this chain and earlier ones.
+    pub rows_pending: u64,
+    /// Of the cells that we wrote, those whose value had waited for its row to arrive.
+    pub rows_arrived: u64,
+    /// Rows of the chain that were deleted here.
+    pub rows_deleted: u64,
+    /// Bytes of the chain.
+    pub delta_bytes: u64,
+    /// Write transactions that carried rows.
+    pub batches: u64,
+    /// The largest size of the WAL, in bytes.
+    pub wal_bytes_max: u64,
+    /// Seconds of pauses that a limit or a signal asked for.
+    pub throttled_seconds: f64,
+    /// Seconds in all.
+    pub seconds: f64,
+    /// Rows of the chain per second.
+    pub rows_per_second: f64,
+}
+
+impl ApplyReport {
+    pub(super) fn new(migration: &str, rows_total: Option<u64>) -> Self {
+        Self {
+            migration: migration.to_owned(),
+            outcome: Outcome::Failed,
+            reason: None,
+            phase: String::new(),
+            segments: 0,
+            rows: 0,
+            rows_total,
+            rows_written: 0,
+            rows_unchanged: 0,
+            rows_user_written: 0,
+            rows_pending: 0,
+            rows_arrived: 0,
+            rows_deleted: 0,
+            delta_bytes: 0,
+            batches: 0,
+            wal_bytes_max: 0,
+            throttled_seconds: 0.0,
+            seconds: 0.0,
+            rows_per_second: 0.0,
+        }
+    }
+
+    pub(super) fn end(&mut self, end: End) {
+        self.segments = end.segments;
+        self.delta_bytes = end.bytes;
+    }
+
+    pub(super) fn fed(&mut self, batch: &Batch) {
+        self.rows += batch.rows;
+    }
+
+    pub(super) fn wrote(&mut self, count: &AppliedCount) {
+        self.rows_written += count.written;
+        self.rows_arrived += count.arrived;
+    }
+
+    pub(super) fn count(&mut self, tally: &Tally) {
+        self.rows_user_written = tally.user;
+        self.rows_deleted = tally.deleted;
+        self.rows_unchanged = tally.right.saturating_sub(self.rows_written);
+    }
+
+    /// What is kept of it in the database.
+    pub(super) fn proof(&self) -> Value {
+        json!({
+            "rows": self.rows,
+            "rows_user_written": self.rows_user_written,
+            "rows_pending": self.rows_pending,
+            "rows_deleted": self.rows_deleted,
+        })
+    }
+
+    pub(super) fn complete(&mut self) {
+        self.outcome = Outcome::Complete;
+    }
+
+    /// The chain has no end yet.
+    pub(super) fn unfinished(mut self) -> Self {
+        self.outcome = Outcome::Interrupted;
+        let reason = "the chain has no end yet: everything that is there was applied; repeat the \
+                      command when there is more";
+        self.reason = Some(reason.to_owned());
+        self
+    }
+
+    /// The job was told to end.
+    pub(super) fn stopped(mut self, stop: &Stop) -> Self {
+        self.outcome = Outcome::Interrupted;
+        self.reason = Some(stop.reason());
+        self
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    pub(super) fn finish(&mut self, job: &Job<'_>) -> Result<(), DbError> {
+        let row = MigrationRow::read(job.session.conn(), &self.migration)?;
+        self.phase = row.map_or_else(String::new, |row| row.phase.to_string());
+        self.batches = job.pace.batches();
+        self.wal_bytes_max = job.pace.wal.peak_bytes();
+        self.throttled_seconds = job.pace.paused().as_secs_f64();
+        self.seconds = job.started.elapsed().as_secs_f64();
+        self.rows_per_second = self.rows as f64 / self.seconds.max(1e-9);
+        Ok(())
+    }
+}

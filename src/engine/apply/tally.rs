@@ -1,0 +1,73 @@
+//! Proving what was written, beside the writer, and counting what was found.
+
+use std::path::Path;
+
+use crossbeam::channel::Receiver;
+use parking_lot::{Mutex, RwLock};
+
+use crate::delta::Rows;
+use crate::engine::RunError;
+use crate::engine::proof::reader;
+use crate::layout::{Overwrite, Target};
+use crate::verify::{ShippedProof, ShippedProver};
+use crate::write::Slice;
+
+/// What proofs of batches have found so far.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub right: u64,
+    pub user: u64,
+    pub pending: u64,
+    pub deleted: u64,
+    /// Rows to write again, by change.
+    pub unproven: Vec<(usize, Rows)>,
+}
+
+impl Tally {
+    /// Adds what the proof of one slice has found.
+    pub(super) fn add(&mut self, change: usize, slice: &Slice, proof: &ShippedProof) {
+        self.right += proof.right;
+        self.user += proof.user;
+        self.pending += proof.pending;
+        self.deleted += proof.deleted;
+        if proof.unproven.is_empty() {
+            return;
+        }
+        let mut rows = Rows::new(slice.rows.key_columns().len());
+        for i in &proof.unproven {
+            rows.push(slice.rows.key(*i), slice.rows.value(*i));
+        }
+        self.unproven.push((change, rows));
+    }
+
+    /// Rows of which all is well.
+    pub(super) fn proven(&self) -> u64 {
+        self.right + self.user + self.pending + self.deleted
+    }
+}
+
+/// What is proven: rows of one change.
+pub(super) type Task = (usize, Vec<Slice>);
+
+/// Proves batches until the channel ends.
+pub(super) fn prove(
+    db: &Path,
+    targets: &[(Target, Overwrite)],
+    tasks: &Receiver<Task>,
+    gate: &RwLock<()>,
+    tally: &Mutex<Tally>,
+) -> Result<(), RunError> {
+    let conn = reader(db)?;
+    for (change, slices) in tasks {
+        let Some((target, overwrite)) = targets.get(change) else { continue };
+        let mut prover = ShippedProver::new(&conn, target, *overwrite);
+        for slice in slices {
+            let proof = {
+                let _reading = gate.read();
+                prover.prove(&slice)?
+            };
+            tally.lock().add(change, &slice, &proof);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,371 @@
+//! `export`: the cells of a proven migration that are ours, as a chain of delta segments. Readers
+//! encode in parallel over ranges of keys; one thread writes in order. The database is only read.
+
+mod only;
+mod pool;
+mod source;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use serde::Serialize;
+
+use self::only::Only;
+use self::pool::{Encoded, Leaving, read, split};
+use self::source::{Source, check_phase, sources};
+use super::apply::EACH_KEY_ONCE;
+use super::proof::reader;
+use super::{Outcome, RunError};
+use crate::delta::{ChainHeader, ChainWriter, EncodedBlock, Scope, StreamSink};
+use crate::layout::Target;
+use crate::migration::Migration;
+use crate::monitor::{Monitor, Progress, Stage};
+use crate::scan::Ownership;
+use crate::split::{Position, Range};
+use crate::state::MigrationRow;
+
+/// Ranges that readers may be ahead of the writer, for each of them.
+const WINDOW: usize = 4;
+/// Rows and bytes from which on a segment is written.
+const SEGMENT_ROWS: u64 = 262_144;
+const SEGMENT_BYTES: usize = 4 << 20;
+/// How often the writer looks for a signal, and for readers that are gone.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often progress is shown at most.
+const SHOW: Duration = Duration::from_millis(100);
+
+/// How an export is to be done.
+#[derive(Clone, Debug, Default)]
+pub struct ExportOptions {
+    /// Readers; 0 is one per core.
+    pub threads: usize,
+    /// Only the rows that this file names, one JSON object a line, as `verify --diff` writes them.
+    pub only: Option<PathBuf>,
+    /// Set from a signal handler: the export ends after its segment, resumable in a folder.
+    pub cancel: Arc<AtomicBool>,
+}
+
+/// Where an export goes.
+pub enum Destination {
+    /// A folder of segments: a new one, or one with a part of the same chain, which is continued.
+    Folder(PathBuf),
+    /// One stream.
+    Stream(Box<dyn Write + Send>),
+}
+
+/// What an export did, as in `export --json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExportReport {
+    /// The migration.
+    pub migration: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it ended early, where it did.
+    pub reason: Option<String>,
+    /// Rows in the chain.
+    pub rows: u64,
+    /// Rows that are noted and wait to be derived again: left out. Of this call.
+    pub rows_pending: u64,
+    /// Rows whose cell is, or may be, a user's: left out, they travel by themselves. Of this call.
+    pub rows_user: u64,
+    /// Rows that `only` names and that are not here. Of this call.
+    pub rows_missing: u64,
+    /// Segments in the chain.
+    pub segments: u64,
+    /// Bytes of the chain.
+    pub delta_bytes: u64,
+    /// Bytes of the chain per row.
+    pub bytes_per_row: f64,
+    /// The digest that names the chain, where it is whole.
+    pub digest: Option<String>,
+    /// Seconds in all.
+    pub seconds: f64,
+}
+
+/// Exports a migration that is proven here.
+///
+/// # Errors
+/// [`RunError::Refused`] where there is nothing to export, or the folder holds something else;
+/// else when rows cannot be read or segments not be written. What was written is sound, and the
+/// same call continues a folder.
+pub fn export(
+    db: &Path,
+    migration: &Migration,
+    destination: Destination,
+    options: &ExportOptions,
+    monitor: &dyn Monitor,
+) -> Result<ExportReport, RunError> {
+    let began = Instant::now();
+    let mut conn = reader(db)?;
+    let phase = check_phase(&conn, db, migration)?;
+    let sources = sources(&mut conn, migration, phase)?;
+    let only = match &options.only {
+        Some(path) => Some(Only::open(path, migration.id.as_str(), &sources)?),
+        None => None,
+    };
+    let shapes = sources.iter().map(Source::shape).collect();
+    let scope = if only.is_some() { Scope::Some } else { Scope::All };
+    let header = ChainHeader::new(migration, rusqlite::version(), scope, shapes);
+    let writer = open(destination, &header, migration)?;
+    let mut export = Export {
+        db,
+        header: &header,
+        threads: super::job::threads(options.threads),
+        cancel: &options.cancel,
+        monitor,
+        writer,
+        user: 0,
+        noted: 0,
+        missing: 0,
+        segment: PendingSegment::default(),
+        progress: Progress { phase: Stage::Exporting, ..Progress::default() },
+        shown: Instant::now(),
+    };
+    let done = match &only {
+        Some(only) => export.only(&sources, only),
+        None => export.all(&sources),
+    };
+    // Where somebody closed the migration meanwhile, its marks are gone.
+    if let Err(RunError::Db(_)) = &done {
+        let now = MigrationRow::read(&conn, migration.id.as_str())?.map(|row| row.phase);
+        if now != Some(phase) {
+            return Err(RunError::refused(
+                migration.id.as_str(),
+                "its phase changed while it was exported",
+                "repeat the command: it continues",
+            ));
+        }
+    }
+    let stopped = !done?;
+    export.report(migration, stopped, began)
+}
+
+fn open(
+    destination: Destination,
+    header: &ChainHeader,
+    migration: &Migration,
+) -> Result<ChainWriter, RunError> {
+    match destination {
+        Destination::Stream(stream) => {
+            let sink = StreamSink::new("standard output", stream);
+            Ok(ChainWriter::create(Box::new(sink), header)?)
+        }
+        Destination::Folder(dir) => {
+            let writer = ChainWriter::resume(&dir, header)?;
+            if writer.ends_in_manifest() {
+                return Err(RunError::refused(
+                    migration.id.as_str(),
+                    format!("{} holds a whole chain of it already", dir.display()),
+                    "export into another folder, or apply this one",
+                ));
+            }
+            let begun = (0..header.shapes.len()).any(|change| writer.rows(change) > 0);
+            if begun && header.scope == Scope::Some {
+                return Err(RunError::refused(
+                    migration.id.as_str(),
+                    format!("{} holds a part of an earlier export of some rows", dir.display()),
+                    "remove it, or export into another folder",
+                ));
+            }
+            Ok(writer)
+        }
+    }
+}
+
+/// One export, as it goes.
+struct Export<'e> {
+    db: &'e Path,
+    header: &'e ChainHeader,
+    threads: usize,
+    cancel: &'e AtomicBool,
+    monitor: &'e dyn Monitor,
+    writer: ChainWriter,
+    user: u64,
+    noted: u64,
+    missing: u64,
+    segment: PendingSegment,
+    progress: Progress,
+    shown: Instant,
+}
+
+impl Export<'_> {
+    /// False where it was told to stop.
+    fn all(&mut self, sources: &[Source]) -> Result<bool, RunError> {
+        self.progress.rows_total =
+            sources.iter().filter(|s| s.ownership.is_some()).map(|s| s.rows_total).sum();
+        for (change, source) in sources.iter().enumerate() {
+            let Some(ownership) = source.ownership else { continue };
+            if !self.change(change, &source.target, ownership)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn change(
+        &mut self,
+        change: usize,
+        target: &Target,
+        ownership: Ownership,
+    ) -> Result<bool, RunError> {
+        let after = self
+            .writer
+            .checkpoint(change)
+            .and_then(|text| Position::from_text(text.strip_prefix(EACH_KEY_ONCE)?));
+        self.progress.rows_done += self.writer.rows(change);
+        let shape = self.header.shape(change)?.clone();
+        let (db, threads) = (self.db, self.threads);
+        let failed = &AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (send_range, ranges) = bounded::<(u64, Range)>(threads * 2);
+            let (send, encoded) = bounded(threads * 2);
+            let (ticket, tickets) = bounded::<()>(threads * WINDOW);
+            for _ in 0..threads * WINDOW {
+                let _ = ticket.try_send(());
+            }
+            let splitter = scope.spawn(move || split(db, target, after, &send_range, &tickets));
+            let readers: Vec<_> = (0..threads)
+                .map(|_| {
+                    let (ranges, send, shape) = (ranges.clone(), send.clone(), &shape);
+                    scope.spawn(move || {
+                        let mut leaving = Leaving(failed, false);
+                        let result = read(db, target, ownership, shape, &ranges, &send);
+                        leaving.1 = result.is_ok();
+                        result
+                    })
+                })
+                .collect();
+            drop((ranges, send));
+            let written = self.write(change, &encoded, &ticket, failed);
+            drop((encoded, ticket));
+            let panicked = |_| RunError::Panicked { doing: "exporting" };
+            let mut results = vec![splitter.join().map_err(panicked)?.map_err(RunError::from)];
+            for reader in readers {
+                results.push(reader.join().map_err(panicked)?);
+            }
+            let complete = written?;
+            results.into_iter().collect::<Result<Vec<()>, _>>()?;
+            Ok(complete)
+        })
+    }
+
+    /// Writes what the readers send, in order; false where it was told to stop.
+    fn write(
+        &mut self,
+        change: usize,
+        encoded: &Receiver<(u64, Encoded)>,
+        ticket: &Sender<()>,
+        failed: &AtomicBool,
+    ) -> Result<bool, RunError> {
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        let mut complete = true;
+        loop {
+            match encoded.recv_timeout(LOOK_EVERY) {
+                Ok((number, range)) => early.insert(number, range),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => None,
+            };
+            while let Some(range) = early.remove(&next) {
+                next += 1;
+                // The splitter may have ended already.
+                let _ = ticket.try_send(());
+                self.add(range);
+                if self.segment.is_full() {
+                    self.push(change)?;
+                }
+            }
+            // What a reader that is gone was to send never comes; its error is told when it is joined.
+            if failed.load(Ordering::Relaxed) || self.cancel.load(Ordering::Relaxed) {
+                complete = false;
+                break;
+            }
+        }
+        self.push(change)?;
+        Ok(complete)
+    }
+
+    /// Writes the segment that is gathered, where there is anything.
+    fn push(&mut self, change: usize) -> Result<(), RunError> {
+        let segment = std::mem::take(&mut self.segment);
+        let Some(through) = segment.through else { return Ok(()) };
+        self.monitor.commit(false);
+        let checkpoint = format!("{EACH_KEY_ONCE}{}", through.to_text());
+        self.writer.push(change, &segment.blocks, &checkpoint)?;
+        self.monitor.commit(true);
+        Ok(())
+    }
+
+    /// Adds a range to the segment that is gathered.
+    fn add(&mut self, range: Encoded) {
+        self.user += range.user;
+        self.noted += range.noted;
+        self.progress.rows_done += range.passed;
+        self.segment.add(range);
+        if self.shown.elapsed() >= SHOW {
+            self.shown = Instant::now();
+            self.monitor.progress(&self.progress);
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+    fn report(
+        self,
+        migration: &Migration,
+        stopped: bool,
+        began: Instant,
+    ) -> Result<ExportReport, RunError> {
+        let mut report = ExportReport {
+            migration: migration.id.to_string(),
+            outcome: if stopped { Outcome::Interrupted } else { Outcome::Complete },
+            reason: stopped.then(|| "interrupted by a signal".to_owned()),
+            rows: (0..self.header.shapes.len()).map(|change| self.writer.rows(change)).sum(),
+            rows_pending: self.noted,
+            rows_user: self.user,
+            rows_missing: self.missing,
+            segments: 0,
+            delta_bytes: 0,
+            bytes_per_row: 0.0,
+            digest: None,
+            seconds: 0.0,
+        };
+        if !stopped {
+            self.monitor.commit(false);
+            let stats = self.writer.finish(&[("rows_pending", self.noted.to_string())])?;
+            self.monitor.commit(true);
+            report.segments = u64::from(stats.segments);
+            report.delta_bytes = stats.bytes;
+            report.bytes_per_row = stats.bytes as f64 / report.rows.max(1) as f64;
+            report.digest = Some(stats.digest.iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        report.seconds = began.elapsed().as_secs_f64();
+        Ok(report)
+    }
+}
+
+/// What the next segment will hold.
+#[derive(Default)]
+struct PendingSegment {
+    blocks: Vec<EncodedBlock>,
+    rows: u64,
+    bytes: usize,
+    through: Option<Position>,
+}
+
+impl PendingSegment {
+    fn add(&mut self, range: Encoded) {
+        self.rows += range.blocks.iter().map(|b| u64::from(b.rows())).sum::<u64>();
+        self.bytes += range.blocks.iter().map(EncodedBlock::byte_len).sum::<usize>();
+        self.blocks.extend(range.blocks);
+        self.through = Some(range.through);
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows >= SEGMENT_ROWS || self.bytes >= SEGMENT_BYTES
+    }
+}

@@ -1,0 +1,210 @@
+//! `--only DIFF`: the rows that a list names, one JSON object a line, instead of all.
+//!
+//! # Definitions
+//! A line: `{"table": "t", "key": [..]}`, and optionally `"column": "c"`; further names are not
+//! looked at. A key value is a number, a string, or `{"blob": "hex"}`. Empty lines do not count.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::Export;
+use super::pool::Encoded;
+use super::source::Source;
+use crate::db::{Datum, encode};
+use crate::delta::encode_block;
+use crate::engine::RunError;
+use crate::engine::proof::reader;
+use crate::scan::ExportReader;
+
+/// Rows that are read in one snapshot.
+const CHUNK_ROWS: usize = 4096;
+/// Bytes that one line may have.
+const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// A list of rows.
+pub(super) struct Only<'o> {
+    path: &'o Path,
+    migration: &'o str,
+}
+
+/// One line of it.
+struct Named {
+    table: String,
+    column: Option<String>,
+    key: Vec<Datum>,
+}
+
+impl<'o> Only<'o> {
+    /// The list at `path`, whose every line names a change and a key of `sources`.
+    ///
+    /// # Errors
+    /// [`RunError::Refused`] naming the line that does not.
+    pub(super) fn open(
+        path: &'o Path,
+        migration: &'o str,
+        sources: &[Source],
+    ) -> Result<Self, RunError> {
+        let only = Self { path, migration };
+        only.each(|line, named| {
+            let Some(source) = sources.iter().find(|source| named.is_of(source)) else {
+                let problem = format!("no values of table {:?} are exported", named.table);
+                return Err(only.refused(line, &problem));
+            };
+            let columns = source.target.table.key.len();
+            if named.key.len() == columns {
+                return Ok(());
+            }
+            let problem =
+                format!("the key has {} values, and the table {columns}", named.key.len());
+            Err(only.refused(line, &problem))
+        })?;
+        Ok(only)
+    }
+
+    fn refused(&self, line: usize, problem: &str) -> RunError {
+        RunError::refused(
+            self.migration,
+            format!("{}:{line}: {problem}", self.path.display()),
+            "write one {\"table\": \"t\", \"key\": [..]} a line, as `dotfill verify --diff` does",
+        )
+    }
+
+    /// Calls `body` with each line's number, from 1, and what it names.
+    fn each(
+        &self,
+        mut body: impl FnMut(usize, Named) -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        let unreadable = |error: std::io::Error| {
+            RunError::refused(
+                self.migration,
+                format!("cannot read {}: {error}", self.path.display()),
+                "give the file that `dotfill verify --diff` wrote",
+            )
+        };
+        let mut lines = BufReader::new(File::open(self.path).map_err(unreadable)?);
+        let mut text = Vec::new();
+        for number in 1.. {
+            text.clear();
+            let most = LINE_BYTES_MAX as u64 + 1;
+            let mut limited = std::io::Read::take(&mut lines, most);
+            if limited.read_until(b'\n', &mut text).map_err(unreadable)? == 0 {
+                break;
+            }
+            if text.len() > LINE_BYTES_MAX {
+                return Err(self.refused(number, "the line is longer than a key can be"));
+            }
+            if text.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let named = Named::parse(&text).map_err(|problem| self.refused(number, &problem))?;
+            body(number, named)?;
+        }
+        Ok(())
+    }
+}
+
+impl Named {
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        let value: Value =
+            serde_json::from_slice(text).map_err(|error| format!("no JSON: {error}"))?;
+        let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        let table = text("table").ok_or("it has no \"table\"")?;
+        let key = value.get("key").and_then(Value::as_array).ok_or("it has no \"key\" in []")?;
+        let key = key.iter().map(datum).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { table, column: text("column"), key })
+    }
+
+    fn is_of(&self, source: &Source) -> bool {
+        let target = &source.target;
+        source.ownership.is_some()
+            && self.table.eq_ignore_ascii_case(&target.table.name)
+            && self.column.as_ref().is_none_or(|c| c.eq_ignore_ascii_case(&target.column))
+    }
+}
+
+/// A key value; the reverse of what `verify --diff` writes.
+fn datum(value: &Value) -> Result<Datum, String> {
+    let bad = || format!("{value} is no key value");
+    match value {
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => Ok(Datum::Integer(integer)),
+            (None, Some(real)) => Ok(Datum::Real(real)),
+            (None, None) => Err(bad()),
+        },
+        Value::String(text) => Ok(Datum::Text(text.as_bytes().to_vec())),
+        Value::Object(object) => {
+            let hex = object.get("blob").and_then(Value::as_str).ok_or_else(bad)?;
+            let pairs = hex.as_bytes().chunks(2).map(|pair| {
+                let digits = std::str::from_utf8(pair).ok().filter(|_| pair.len() == 2)?;
+                u8::from_str_radix(digits, 16).ok()
+            });
+            pairs.collect::<Option<Vec<u8>>>().map(Datum::Blob).ok_or_else(bad)
+        }
+        // A NULL names no row.
+        Value::Null | Value::Bool(_) | Value::Array(_) => Err(bad()),
+    }
+}
+
+impl Export<'_> {
+    /// Exports the rows that a list names.
+    pub(super) fn only(&mut self, sources: &[Source], only: &Only<'_>) -> Result<bool, RunError> {
+        for (change, source) in sources.iter().enumerate() {
+            if source.ownership.is_some() {
+                self.only_of(change, source, only)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn only_of(&mut self, change: usize, source: &Source, only: &Only<'_>) -> Result<(), RunError> {
+        let Some(ownership) = source.ownership else { return Ok(()) };
+        let conn = reader(self.db)?;
+        let rows = ExportReader::new(&conn, &source.target, ownership);
+        let mut seen: HashSet<[u8; 32]> = HashSet::new();
+        let mut keys = Vec::new();
+        only.each(|_, named| {
+            if named.is_of(source) && seen.insert(hash(&named.key)) {
+                keys.push(named.key);
+                if keys.len() == CHUNK_ROWS {
+                    return self.keys(change, &rows, &std::mem::take(&mut keys));
+                }
+            }
+            Ok(())
+        })?;
+        self.keys(change, &rows, &keys)
+    }
+
+    /// One segment of these rows.
+    fn keys(
+        &mut self,
+        change: usize,
+        rows: &ExportReader<'_>,
+        keys: &[Vec<Datum>],
+    ) -> Result<(), RunError> {
+        let found = rows.read_keys(keys)?;
+        self.missing += found.missing;
+        let shape = self.header.shape(change)?.clone();
+        let blocks = found
+            .blocks
+            .iter()
+            .map(|rows| encode_block(&shape, rows))
+            .collect::<Result<Vec<_>, _>>()?;
+        let Some(last) = keys.last().filter(|_| !blocks.is_empty()) else { return Ok(()) };
+        let through = crate::split::Position(last.clone());
+        let (user, noted, passed) = (found.user, found.noted, keys.len() as u64);
+        self.add(Encoded { through, blocks, user, noted, passed });
+        self.push(change)
+    }
+}
+
+fn hash(key: &[Datum]) -> [u8; 32] {
+    let mut bytes = Vec::new();
+    for value in key {
+        encode(value.as_ref(), &mut bytes);
+    }
+    *blake3::hash(&bytes).as_bytes()
+}

@@ -1,0 +1,145 @@
+//! What of a migration can be exported, and how it is told whose a cell is.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::db::Doing;
+use crate::delta::Shape;
+use crate::engine::{RunError, fed, shapes};
+use crate::layout::{Delivery, ExportSql, Layout, Target};
+use crate::migration::Migration;
+use crate::plan::{PlanError, resolve, resolve_shipped};
+use crate::scan::Ownership;
+use crate::state::{self, ChangeRow, MigrationRow, Phase};
+
+/// The phase, where there is something to export.
+pub(super) fn check_phase(
+    conn: &Connection,
+    db: &Path,
+    migration: &Migration,
+) -> Result<Phase, RunError> {
+    let id = migration.id.as_str();
+    let row = if state::exists(conn)? { MigrationRow::read(conn, id)? } else { None };
+    let Some(row) = row else {
+        return Err(RunError::refused(
+            id,
+            format!("{} has never run it", db.display()),
+            "`dotfill run` it first, or export from a replica that has",
+        ));
+    };
+    if row.digest != migration.digest {
+        return Err(RunError::refused(
+            id,
+            "this database has run another file under that id",
+            "export with the file that was run, or by its id",
+        ));
+    }
+    match row.phase {
+        phase @ (Phase::Open | Phase::Closed | Phase::Applied) => Ok(phase),
+        phase @ (Phase::Filling | Phase::Failed | Phase::RollingBack | Phase::RolledBack) => {
+            Err(RunError::refused(
+                id,
+                format!("it is {phase}, and its values are not proven"),
+                "`dotfill run` fills and proves it first",
+            ))
+        }
+        phase @ Phase::Applying => Err(RunError::refused(
+            id,
+            format!("it is {phase}, and its values are not proven"),
+            "`dotfill apply` again completes it first",
+        )),
+    }
+}
+
+/// What of one change is exported, and how.
+pub(super) struct Source {
+    pub target: Target,
+    /// `None` where its cells do not have to travel.
+    pub ownership: Option<Ownership>,
+    pub rows_total: u64,
+}
+
+/// What is exported of each change.
+pub(super) fn sources(
+    conn: &mut Connection,
+    migration: &Migration,
+    phase: Phase,
+) -> Result<Vec<Source>, RunError> {
+    let mut sources = Vec::new();
+    for (index, change) in ChangeRow::of(conn, migration.id.as_str())?.into_iter().enumerate() {
+        sources.push(source(conn, migration, phase, index, &change)?);
+    }
+    if sources.iter().all(|source| source.ownership.is_none()) {
+        let deliveries: Vec<&str> = sources.iter().map(|s| s.target.delivery.as_str()).collect();
+        return Err(RunError::refused(
+            migration.id.as_str(),
+            format!("its delivery is {}, so no value has to be exported", deliveries.join(", ")),
+            "virtual and elided values stand in the schema, native ones travel as change records: \
+             `dotfill run` on the other replica, or let it replicate",
+        ));
+    }
+    Ok(sources)
+}
+
+fn source(
+    conn: &mut Connection,
+    migration: &Migration,
+    phase: Phase,
+    index: usize,
+    change: &ChangeRow,
+) -> Result<Source, RunError> {
+    let (mut target, derives) = match resolve(conn, migration, index) {
+        Ok(resolved) => (resolved.target, true),
+        Err(PlanError::Refused { .. }) if phase != Phase::Open => {
+            (resolve_shipped(conn, migration, index)?.target, false)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    target.n = change.n;
+    target.delivery = Delivery::from_name(&change.delivery).unwrap_or(target.delivery);
+    target.table.walk_by_key();
+    let rows_total = change.rows_total;
+    if target.delivery != Delivery::Derive {
+        return Ok(Source { target, ownership: None, rows_total });
+    }
+    let noted = fed::is_noted(conn, change.n)?;
+    let ownership = match (&target.layout, noted) {
+        (_, true) => Ownership::Marks { nulls: phase == Phase::Open },
+        (Layout::CrSqlite(_), false) => {
+            Ownership::Clock { derived: derives && phase == Phase::Closed }
+        }
+        (Layout::Plain, false) if derives => Ownership::Value,
+        (Layout::Plain, false) => {
+            // Says what of the expression does not fit.
+            resolve(conn, migration, index)?;
+            Ownership::Value
+        }
+    };
+    check_keys(conn, migration, &target)?;
+    Ok(Source { target, ownership: Some(ownership), rows_total })
+}
+
+/// Refuses rows that cannot be named elsewhere.
+fn check_keys(conn: &Connection, migration: &Migration, target: &Target) -> Result<(), RunError> {
+    let Some(sql) = ExportSql::new(target).any_null_key() else { return Ok(()) };
+    let found = conn.prepare(&sql).and_then(|mut s| s.exists([])).doing("look at the keys")?;
+    if !found {
+        return Ok(());
+    }
+    Err(RunError::refused(
+        migration.id.as_str(),
+        format!(
+            "table {} has rows whose key holds a NULL, which names no row on another replica",
+            target.table.sql()
+        ),
+        "give those rows a key, or run the migration on the other replica",
+    ))
+}
+
+impl Source {
+    /// What its rows belong to.
+    pub(super) fn shape(&self) -> Shape {
+        shapes::shape(&self.target, self.ownership.is_some())
+    }
+}

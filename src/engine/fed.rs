@@ -1,0 +1,165 @@
+//! A replica that is fed by deltas: what makes it ready, what ends it, and how it begins to derive
+//! for itself. See `src/state/mod.rs` for the phases.
+
+use super::RunError;
+use super::job::Job;
+use crate::db::{DbError, Doing};
+use crate::layout::{
+    Target, note_schema, note_schema_drop, pending_schema, pending_schema_drop, source_trigger,
+};
+use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
+use crate::write::{Drainer, Then, WriteError, dirty_rows, pending_rows};
+
+/// Notes that one transaction settles at most.
+const NOTES: u64 = 500;
+
+/// True while triggers note what others write for change `n`.
+pub(super) fn is_noted(conn: &rusqlite::Connection, n: i64) -> Result<bool, DbError> {
+    conn.prepare_cached("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")
+        .and_then(|mut s| s.exists([format!("_dotfill_dirty_{n}")]))
+        .doing("look for the noted keys")
+}
+
+/// Has others' writes noted again, where that had ended because cr-sqlite's clock rows tell whose a
+/// cell is: they are read anew.
+pub(super) fn reopen(
+    job: &mut Job<'_>,
+    target: &Target,
+    change: &mut ChangeRow,
+) -> Result<(), RunError> {
+    if !target.delivery.writes_cells() || is_noted(job.session.conn(), target.n)? {
+        return Ok(());
+    }
+    let mut after = change.clone();
+    after.seeded = false;
+    job.session.transact_again(|conn| {
+        conn.execute_batch(&note_schema(target)).doing("create the triggers that note keys")?;
+        Ok(after.save(conn)?)
+    })?;
+    job.session.accept_schema()?;
+    *change = after;
+    Ok(())
+}
+
+/// Makes one change ready to have shipped values written.
+pub(super) fn begin(
+    job: &mut Job<'_>,
+    target: &Target,
+    change: &mut ChangeRow,
+) -> Result<(), RunError> {
+    reopen(job, target, change)?;
+    let schema = pending_schema(target);
+    job.session.transact_again(|conn| {
+        Ok(conn.execute_batch(&schema).doing("create the table of values without a row")?)
+    })?;
+    Ok(job.session.accept_schema()?)
+}
+
+/// Ends the noting of what others write to a table of cr-sqlite, inside the caller's transaction.
+pub(super) fn end_notes(conn: &rusqlite::Connection, target: &Target) -> Result<(), WriteError> {
+    conn.execute_batch(&note_schema_drop(target.n)).doing("drop our triggers")?;
+    if pending_rows(conn, target.n)? == 0 {
+        conn.execute_batch(&pending_schema_drop(target.n)).doing("drop our tables")?;
+    }
+    Ok(())
+}
+
+/// A replica that was fed derives for itself from now on: every row is looked at again.
+pub(super) fn adopt(job: &mut Job<'_>) -> Result<(), RunError> {
+    let id = job.id().to_owned();
+    let phase = MigrationRow::read(job.session.conn(), &id)?.map(|row| row.phase);
+    if !matches!(phase, Some(Phase::Applying | Phase::Applied)) {
+        return Ok(());
+    }
+    let targets: Vec<Target> = job.resolved.iter().map(|r| r.target.clone()).collect();
+    job.session.transact_again(|conn| {
+        for mut change in ChangeRow::of(conn, &id)? {
+            let position = usize::try_from(change.position).unwrap_or(usize::MAX);
+            let Some(target) = targets.get(position) else { continue };
+            let target = Target { n: change.n, ..target.clone() };
+            adopt_change(conn, &target, &mut change)?;
+        }
+        AppliedRow::remove(conn, &id)?;
+        MigrationRow::set_phase(conn, &id, Phase::Filling, None)?;
+        Ok(state::event(conn, &id, "adopted", "fed by deltas so far, derives from now on")?)
+    })?;
+    Ok(job.session.accept_schema()?)
+}
+
+fn adopt_change(
+    conn: &rusqlite::Connection,
+    target: &Target,
+    change: &mut ChangeRow,
+) -> Result<(), WriteError> {
+    change.phase = Phase::Filling;
+    if target.delivery.writes_cells() {
+        if is_noted(conn, target.n)? {
+            let missing = source_trigger(target).unwrap_or_default();
+            conn.execute_batch(&missing).doing("create the trigger that notes sources")?;
+        } else {
+            conn.execute_batch(&note_schema(target)).doing("create the triggers that note keys")?;
+            change.seeded = false;
+        }
+        conn.execute_batch(&pending_schema_drop(target.n)).doing("drop our tables")?;
+        change.filled = false;
+        change.checkpoint = None;
+        change.counters.rows_passed = 0;
+    }
+    Ok(change.save(conn)?)
+}
+
+/// Closes what was fed: nothing may be pending, what others wrote is settled, and no trigger is left.
+pub(super) fn close(job: &mut Job<'_>) -> Result<(), RunError> {
+    let id = job.id().to_owned();
+    let changes = ChangeRow::of(job.session.conn(), &id)?;
+    let mut pending = 0;
+    for change in &changes {
+        pending += pending_rows(job.session.conn(), change.n)?;
+    }
+    if pending > 0 {
+        return Err(RunError::refused(
+            &id,
+            format!("{pending} values of its deltas wait for rows that have not arrived here"),
+            format!(
+                "`dotfill apply` again when they have; `dotfill forget {id}` gives up what is missing"
+            ),
+        ));
+    }
+    job.session.transact_again(|conn| {
+        for mut change in ChangeRow::of(conn, &id)? {
+            conn.execute_batch(&note_schema_drop(change.n)).doing("drop our triggers")?;
+            conn.execute_batch(&pending_schema_drop(change.n)).doing("drop our tables")?;
+            change.phase = Phase::Closed;
+            change.save(conn)?;
+        }
+        MigrationRow::set_phase(conn, &id, Phase::Closed, None)?;
+        Ok(state::event(conn, &id, "closed", "fed by deltas, triggers dropped")?)
+    })?;
+    Ok(job.session.accept_schema()?)
+}
+
+/// Settles what others have noted of one change until now: whose each cell is.
+pub(super) fn settle(
+    job: &mut Job<'_>,
+    target: &Target,
+    change: &mut ChangeRow,
+) -> Result<Option<super::Stop>, RunError> {
+    let id = job.id().to_owned();
+    let mut left = dirty_rows(job.session.conn(), target.n)?;
+    while left > 0 {
+        if let Err(stop) = job.pace.before_batch(&mut job.session)? {
+            return Ok(Some(stop));
+        }
+        let drainer = Drainer::new(target, &id, Then::Leave);
+        match drainer.drain(&mut job.session, change, NOTES) {
+            Err(WriteError::SchemaChanged) => {
+                job.look_again(target)?;
+            }
+            other => {
+                let notes = job.pace.after_batch(other?, NOTES, 0).notes;
+                left = if notes == 0 { 0 } else { left.saturating_sub(notes) };
+            }
+        }
+    }
+    Ok(None)
+}

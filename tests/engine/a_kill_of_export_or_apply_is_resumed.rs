@@ -1,0 +1,226 @@
+//! An export or an apply that is killed before or after any of its commits: the same command then
+//! completes, and leaves what an uninterrupted one leaves.
+//!
+//! The job that is killed is this test binary again, which finds its orders in an environment
+//! variable.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dotfill::engine::Outcome;
+use dotfill::migration::Migration;
+use dotfill::monitor::{Monitor, Progress, Quiet};
+use rusqlite::types::Value;
+use tempfile::TempDir;
+
+use crate::common::Client;
+use crate::deltas::{self, try_apply, try_export};
+use crate::job::{Job, assert_sound, one_column};
+
+const ORDERS: &str = "DOTFILL_TEST_KILL_DELTAS";
+
+fn migration() -> Migration {
+    one_column("t", "target", "TEXT", "'v-' || src", "delivery = 'derive'")
+}
+
+/// Aborts the process at the n-th call of `commit`.
+struct AbortAt {
+    left: AtomicU64,
+}
+
+impl Monitor for AbortAt {
+    fn progress(&self, _: &Progress) {}
+
+    fn note(&self, _: &str) {}
+
+    fn commit(&self, _: bool) {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            std::process::abort();
+        }
+    }
+}
+
+fn execute(verb: &str, folder: &Path, monitor: &dyn Monitor) {
+    let outcome = match verb {
+        "export" => try_export(&folder.join("a.db"), &migration(), &folder.join("deltas"), monitor)
+            .map(|report| report.outcome),
+        _ => try_apply(&folder.join("b.db"), &folder.join("deltas"), 7, monitor)
+            .map(|report| report.outcome),
+    };
+    match outcome {
+        Ok(outcome) => assert_eq!(outcome, Outcome::Complete),
+        // One that was killed after its last commit had completed.
+        Err(error) => assert!(error.to_string().contains("whole chain"), "{verb}: {error}"),
+    }
+}
+
+/// The child's half: no test of its own.
+#[test]
+fn the_command_that_is_killed() {
+    let Ok(orders) = std::env::var(ORDERS) else { return };
+    let mut words = orders.splitn(3, ' ');
+    let (verb, point) = (words.next().unwrap(), words.next().unwrap().parse().unwrap());
+    let folder = PathBuf::from(words.next().unwrap());
+    execute(verb, &folder, &AbortAt { left: AtomicU64::new(point) });
+}
+
+/// Runs the child; true where it was killed.
+fn killed(verb: &str, point: u64, folder: &Path) -> bool {
+    let name = concat!(module_path!(), "::the_command_that_is_killed").split_once("::").unwrap().1;
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--test-threads=1"])
+        .env(ORDERS, format!("{verb} {point} {}", folder.display()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() || output.status.signal() == Some(6), "{said}");
+    !output.status.success()
+}
+
+/// Rows, clock rows, schema, phases.
+fn dump(crsqlite: bool, db: &Path) -> Vec<Vec<Value>> {
+    let client = Client::open(db);
+    assert_sound(&client);
+    let mut dump = client.rows("SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2", []);
+    let mut queries = vec![
+        "SELECT * FROM t ORDER BY id",
+        "SELECT phase FROM _dotfill_migrations",
+        "SELECT phase, seeded, filled, rows_total, rows_passed FROM _dotfill_changes",
+        "SELECT host, pid FROM _dotfill_lease",
+        "SELECT ordinal, digest, rows_done, whole FROM _dotfill_applied",
+        "SELECT * FROM _dotfill_pending_1",
+    ];
+    if crsqlite {
+        queries.push("SELECT * FROM t__crsql_clock ORDER BY 1, 2");
+    }
+    for sql in queries {
+        dump.extend(client.rows(sql, []));
+    }
+    dump
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn database(db: &Path, rows: &str, crsqlite: bool) -> Client {
+    let client = Client::open(db);
+    client
+        .execute_batch("CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, src TEXT, target TEXT);")
+        .unwrap();
+    if crsqlite {
+        client.run("SELECT crsql_as_crr('t')", []);
+    }
+    client
+        .execute_batch(&format!(
+            "WITH RECURSIVE i(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < {rows})
+             INSERT INTO t (id, src) SELECT i, 'src ' || i FROM i;"
+        ))
+        .unwrap();
+    client
+}
+
+fn finish(client: &Client) {
+    client.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+}
+
+#[track_caller]
+fn apply_killed_everywhere(crsqlite: bool) {
+    let folder = TempDir::new().unwrap();
+    let template = folder.path().join("template");
+    fs::create_dir(&template).unwrap();
+    // Cells that have no clock row, and NULLs at version 1, which an insert stamps.
+    let a = database(&template.join("a.db"), "80", crsqlite);
+    Job::new(template.join("a.db"), migration()).run();
+    deltas::export(template.join("a.db"), &migration(), &template.join("deltas"));
+    finish(&a);
+    drop(a);
+    let b = database(&template.join("b.db"), "70", crsqlite);
+    b.execute_batch(
+        "UPDATE t SET target = 'user' WHERE id IN (3, 33, 60); DELETE FROM t WHERE id = 9",
+    )
+    .unwrap();
+    finish(&b);
+    drop(b);
+
+    let whole = folder.path().join("whole");
+    copy(&template, &whole);
+    execute("apply", &whole, &Quiet);
+    let want = dump(crsqlite, &whole.join("b.db"));
+    for point in 1.. {
+        let place = folder.path().join(point.to_string());
+        copy(&template, &place);
+        if !killed("apply", point, &place) {
+            assert!(point > 25, "premise: only {point} points");
+            break;
+        }
+        assert_sound(&Client::open(&place.join("b.db")));
+        execute("apply", &place, &Quiet);
+        assert_eq!(dump(crsqlite, &place.join("b.db")), want, "killed at point {point}");
+        fs::remove_dir_all(&place).unwrap();
+    }
+}
+
+#[test]
+fn apply_to_a_plain_table() {
+    apply_killed_everywhere(false);
+}
+
+#[test]
+fn apply_to_a_replicated_table() {
+    apply_killed_everywhere(true);
+}
+
+#[test]
+fn export() -> Result<(), std::io::Error> {
+    let folder = TempDir::new()?;
+    let template = folder.path().join("template");
+    fs::create_dir(&template)?;
+    // Several segments.
+    let a = database(&template.join("a.db"), "600000", false);
+    Job {
+        options: dotfill::engine::RunOptions::default(),
+        ..Job::new(template.join("a.db"), migration())
+    }
+    .run();
+    finish(&a);
+    drop(a);
+    let whole = folder.path().join("whole");
+    copy(&template, &whole);
+    execute("export", &whole, &Quiet);
+    let files = |place: &Path| -> Vec<(PathBuf, Vec<u8>)> {
+        let dir = place.join("deltas");
+        let mut files: Vec<_> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.file_name().into(), fs::read(entry.path()).unwrap()))
+            .collect();
+        files.sort();
+        files
+    };
+    let want = files(&whole);
+    for point in 1.. {
+        let place = folder.path().join(point.to_string());
+        copy(&template, &place);
+        if !killed("export", point, &place) {
+            assert!(point > 8, "premise: only {point} points");
+            break;
+        }
+        execute("export", &place, &Quiet);
+        assert_eq!(files(&place), want, "killed at point {point}");
+        fs::remove_dir_all(&place)?;
+    }
+    Ok(())
+}
