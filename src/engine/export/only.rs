@@ -2,7 +2,7 @@
 //!
 //! # Definitions
 //! A line: `{"table": "t", "key": [..]}`, and optionally `"column": "c"`; further names are not
-//! looked at. A key value is a number, a string, or `{"blob": "hex"}`. Empty lines do not count.
+//! looked at. Key values are as [`crate::db::to_json`] writes them. Empty lines do not count.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::Export;
 use super::pool::Encoded;
 use super::source::Source;
-use crate::db::{Datum, encode};
+use crate::db::{Datum, encode, from_json};
 use crate::delta::encode_block;
 use crate::engine::RunError;
 use crate::engine::proof::reader;
@@ -126,26 +126,11 @@ impl Named {
     }
 }
 
-/// A key value; the reverse of what `verify --diff` writes.
+/// A key value, as `verify --diff` writes it. A NULL names no row.
 fn datum(value: &Value) -> Result<Datum, String> {
-    let bad = || format!("{value} is no key value");
-    match value {
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(integer), _) => Ok(Datum::Integer(integer)),
-            (None, Some(real)) => Ok(Datum::Real(real)),
-            (None, None) => Err(bad()),
-        },
-        Value::String(text) => Ok(Datum::Text(text.as_bytes().to_vec())),
-        Value::Object(object) => {
-            let hex = object.get("blob").and_then(Value::as_str).ok_or_else(bad)?;
-            let pairs = hex.as_bytes().chunks(2).map(|pair| {
-                let digits = std::str::from_utf8(pair).ok().filter(|_| pair.len() == 2)?;
-                u8::from_str_radix(digits, 16).ok()
-            });
-            pairs.collect::<Option<Vec<u8>>>().map(Datum::Blob).ok_or_else(bad)
-        }
-        // A NULL names no row.
-        Value::Null | Value::Bool(_) | Value::Array(_) => Err(bad()),
+    match from_json(value) {
+        None | Some(Datum::Null) => Err(format!("{value} is no key value")),
+        Some(datum) => Ok(datum),
     }
 }
 
@@ -207,4 +192,29 @@ fn hash(key: &[Datum]) -> [u8; 32] {
         encode(value.as_ref(), &mut bytes);
     }
     *blake3::hash(&bytes).as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_verify_names_its_row_whatever_the_key_holds() {
+        let key = vec![
+            Datum::Integer(i64::MIN),
+            Datum::Real(1.0),
+            Datum::Real(f64::INFINITY),
+            Datum::Text(vec![b'a', 0xff]),
+            Datum::Blob(vec![0, 1]),
+        ];
+        let json: Vec<Value> = key.iter().map(crate::db::to_json).collect();
+        let line = serde_json::json!({
+            "table": "t", "column": "c", "key": json, "verdict": "in_flight"
+        });
+        let named = Named::parse(line.to_string().as_bytes()).expect("a row");
+        assert_eq!((named.table.as_str(), named.column.as_deref()), ("t", Some("c")));
+        assert_eq!(named.key, key);
+        let null = Named::parse(br#"{"table": "t", "key": [null]}"#).err();
+        assert_eq!(null.as_deref(), Some("null is no key value"));
+    }
 }
