@@ -72,7 +72,7 @@ impl Way {
                 }
             }
             Self::Dotfill => "dotfill derive on all nodes".to_owned(),
-            Self::DotfillAlways => "the same without a pause".to_owned(),
+            Self::DotfillAlways => "dotfill run and rollback, no pause".to_owned(),
         }
     }
 

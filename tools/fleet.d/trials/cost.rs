@@ -19,15 +19,17 @@ pub fn backfill(options: &Options) -> Outcome<String> {
         remarks.push(remark(&idle, measured));
     }
     let remarks = remarks.join("\n");
-    for measured in [&once, &always] {
-        if let Err(why) = within_limits(&idle, measured) {
+    // A backfill is over before a percentile would feel it, and jobs that never pause share two
+    // cores with every agent of the fleet here: nothing may cost more than twice what one may.
+    for (measured, times) in [(&once, 1.0), (&always, 2.0)] {
+        if let Err(why) = within_limits(&idle, measured, times) {
             return crate::failed::fail(format!("{}\n{remarks}", why.0));
         }
     }
     Ok(remarks)
 }
 
-fn within_limits(idle: &Measured, one: &Measured) -> Outcome<()> {
+fn within_limits(idle: &Measured, one: &Measured, times: f64) -> Outcome<()> {
     ensure(one.worked.failed.is_none(), format!("dotfill failed: {:?}", one.worked.failed))?;
     ensure(
         one.way == Way::DotfillAlways || one.equal_after.is_some(),
@@ -52,9 +54,9 @@ fn within_limits(idle: &Measured, one: &Measured) -> Outcome<()> {
     let (Some(visible), Some(visible_idle)) = (visible, visible_idle) else {
         return crate::failed::fail("nothing of the foreground was seen");
     };
-    let limit = 2.0 * write_idle + 5.0;
+    let limit = times * (2.0 * write_idle + 5.0);
     ensure(write <= limit, format!("foreground p99 {write:.1} ms, limit {limit:.1} ms"))?;
-    let limit = 2.0 * visible_idle;
+    let limit = times * 2.0 * visible_idle;
     ensure(visible <= limit, format!("visibility p99 {visible:.1} ms, limit {limit:.1} ms"))
 }
 
