@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::delta::{ChainHeader, ChainReader, DeltaError, Item, Rows, Segment};
+use crate::delta::{ChainHeader, ChainReader, DeltaError, Item, Keys, Rows, Segment};
 use crate::engine::RunError;
 use crate::state::AppliedRow;
 use crate::write::Slice;
@@ -277,17 +277,21 @@ fn send_blocks(
     header: &ChainHeader,
     blocks: &Sender<Sent>,
 ) -> Result<bool, DeltaError> {
+    let unsupported = |what: &str| DeltaError::Unsupported {
+        file: segment.name().to_owned(),
+        offset: 0,
+        what: what.to_owned(),
+    };
     if !segment.checkpoint().starts_with(EACH_KEY_ONCE) {
-        return Err(DeltaError::Unsupported {
-            file: segment.name().to_owned(),
-            offset: 0,
-            what: "rows that may come twice".to_owned(),
-        });
+        return Err(unsupported("rows that may come twice"));
     }
     let mut first = 0;
     for i in 0..segment.blocks() {
-        let rows = Arc::new(segment.decode(i, header)?);
-        let count = rows.len() as u64;
+        let rows = segment.decode(i, header)?;
+        if let Keys::Implied(_) = rows.keys {
+            return Err(unsupported("rows without keys"));
+        }
+        let (count, rows) = (rows.len() as u64, Arc::new(rows));
         let block = Block {
             change: segment.change(),
             ordinal: segment.ordinal(),
