@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod exit;
 mod failure;
 mod forget;
+mod inspect;
 mod log;
 mod output;
 pub mod plan;
@@ -97,6 +98,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
         Command::Rollback(args) => rollback::run(args, context),
         Command::Doctor(args) => doctor::run(&args.db.db, json),
         Command::Forget(args) => forget::run(args, json),
+        Command::Inspect(args) => inspect::run(args, json),
         Command::Demo(args) => {
             demo::run(&demo::DemoOptions { rows: args.rows, folder: args.folder.clone(), json })
         }
@@ -132,7 +134,9 @@ fn migration(command: &Command) -> Option<&str> {
         Command::Verify(args) => Some(&args.one.migration),
         Command::Digest(args) => Some(&args.one.migration),
         Command::Close(args) | Command::Rollback(args) => Some(&args.one.migration),
-        Command::Doctor(_) | Command::Demo(_) | Command::Completions(_) => None,
+        Command::Doctor(_) | Command::Inspect(_) | Command::Demo(_) | Command::Completions(_) => {
+            None
+        }
     }
 }
 
