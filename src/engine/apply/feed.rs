@@ -16,6 +16,8 @@ use crate::write::Slice;
 pub(in crate::engine) const EACH_KEY_ONCE: &str = "keys:";
 /// Blocks that are decoded ahead of the writer.
 const AHEAD: usize = 2;
+/// Rows that are proven together where nothing is written.
+const DONE_ROWS: usize = 16_384;
 /// How long the writer waits for a block before it looks after its lease and for signals.
 const WAIT: Duration = Duration::from_millis(50);
 /// How often a chain that is followed is looked at for more.
@@ -133,11 +135,18 @@ impl Feed {
         Self { blocks, done, waiting: VecDeque::new(), idle: None, end: None }
     }
 
-    /// The next batch of about `rows` rows.
+    /// The next batch of about `rows` rows; of more where they are only to be proven, which locks
+    /// nobody out.
     pub(super) fn next(&mut self, rows: u64) -> Result<Fed, RunError> {
-        let rows = usize::try_from(rows).unwrap_or(usize::MAX).max(1);
+        let mut rows = usize::try_from(rows).unwrap_or(usize::MAX).max(1);
         let mut batch: Option<Batch> = None;
         loop {
+            if batch.is_none()
+                && self.has_more()?
+                && self.waiting.front().is_some_and(|p| p.is_done)
+            {
+                rows = rows.max(DONE_ROWS);
+            }
             let taken = batch.as_ref().map_or(0, |b| usize::try_from(b.rows).unwrap_or(rows));
             if taken >= rows || !self.has_more()? {
                 break;
