@@ -54,9 +54,9 @@ pub enum Command {
     Stop(OneArgs),
     /// Wait until a migration is proven
     Wait(WaitArgs),
-    /// Prove the rows of this replica again, from the data; writes nothing
+    /// Prove the rows of this replica again, from the data, and compare it with another one
     Verify(VerifyArgs),
-    /// Print the digests of the migration's tables as JSON
+    /// Print what the migration's tables hold, as at most 16 KiB of JSON for `verify --against`
     Digest(DigestArgs),
     /// Drain, prove, drop our triggers, and record that the migration is done here
     Close(JobArgs),
@@ -204,9 +204,13 @@ pub struct VerifyArgs {
     /// Threads that read; 0 is one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
-    /// Another replica to compare with; not in this version
-    #[arg(long, value_name = "FILE|DIGEST", hide = true)]
-    pub against: Option<String>,
+    /// Compare with another replica: its database file, or a file with what `dotfill digest`
+    /// printed there (- for standard input)
+    #[arg(long, value_name = "FILE|DIGEST")]
+    pub against: Option<PathBuf>,
+    /// Write the keys of all rows that differ from the other replica's file, one JSON object a line
+    #[arg(long, value_name = "FILE", requires = "against")]
+    pub diff: Option<PathBuf>,
 }
 
 /// Arguments of `digest`.

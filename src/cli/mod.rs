@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. The only place that prints, draws or exits; it holds
 //! no logic of migrations.
 
+mod against;
 mod apply;
 pub mod args;
 mod close;

@@ -75,6 +75,10 @@ impl Monitor for Show {
     fn note(&self, message: &str) {
         tracing::info!("{message}");
     }
+
+    fn warn(&self, message: &str) {
+        tracing::warn!("{message}");
+    }
 }
 
 /// True for a new phase, a new reason to pause or its end, and every five seconds.

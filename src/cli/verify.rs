@@ -1,23 +1,30 @@
-//! `verify`: the local proof, made again.
+//! `verify`: the local proof, made again, and the comparison with another replica.
 
 use std::fmt::Write;
 
+use serde_json::Value;
+
 use super::args::VerifyArgs;
-use super::{Failure, exit, output, units, which};
-use crate::engine::{self, Verdict, VerifyReport};
+use super::{Failure, against, exit, output, units, which};
+use crate::engine::{
+    self, CompareOptions, Comparison, Difference, Held, RowVerdict, Verdict, VerifyReport,
+};
 
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure`]; nothing is written in any case.
+/// [`Failure`]; nothing is written to a database in any case.
 pub fn run(args: &VerifyArgs, json: bool) -> Result<u8, Failure> {
-    if args.against.is_some() {
-        return Err(Failure::refused(
-            "--against is not in this version; compare what `dotfill digest` prints on each replica",
-        ));
-    }
+    let db = &args.one.db.db;
     let migration = which::migration(&args.one)?;
-    let report = engine::verify(&args.one.db.db, &migration, args.threads)?;
+    let report = match &args.against {
+        None => engine::verify(db, &migration, args.threads)?,
+        Some(argument) => {
+            let other = against::resolve(argument)?;
+            let options = CompareOptions { threads: args.threads, diff: args.diff.clone() };
+            engine::verify_against(db, &migration, &other, &options)?
+        }
+    };
     if json {
         output::print_json(&report)?;
     } else {
@@ -51,5 +58,49 @@ fn render(report: &VerifyReport) -> String {
         let pending = units::count(report.rows_pending);
         let _ = writeln!(text, "  {pending} rows are noted and will be derived again");
     }
+    if let Some(comparison) = &report.comparison {
+        render_comparison(comparison, &mut text);
+    }
     text
+}
+
+fn render_comparison(comparison: &Comparison, text: &mut String) {
+    let least = if comparison.in_flight_is_lower_bound { "at least " } else { "" };
+    let _ = writeln!(
+        text,
+        "  against {}: {} rows there; {least}{} in flight, {least}{} diverged",
+        comparison.against,
+        units::count(comparison.rows_there),
+        units::count(comparison.rows_in_flight),
+        units::count(comparison.rows_diverged)
+    );
+    for note in &comparison.notes {
+        let _ = writeln!(text, "  note: {note}");
+    }
+    for difference in &comparison.differences {
+        let _ = writeln!(text, "  {}", line(difference));
+    }
+}
+
+fn line(difference: &Difference) -> String {
+    let verdict = match difference.verdict {
+        RowVerdict::Diverged => "diverged",
+        RowVerdict::InFlight => "in flight",
+    };
+    let (table, key) = (&difference.table, &difference.key_sql);
+    let side = |held: &Option<Held>| match held {
+        None => "no such row".to_owned(),
+        Some(held) => {
+            let cell = (&difference.column, &held.cell);
+            let all = std::iter::once(cell).chain(&held.sources);
+            all.map(|(name, value): (&String, &Value)| format!("{name} = {value}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        }
+    };
+    format!(
+        "{table}: row ({key}) {verdict}: here {}; there {}",
+        side(&difference.here),
+        side(&difference.there)
+    )
 }

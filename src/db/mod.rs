@@ -3,6 +3,7 @@
 
 mod begin;
 mod datum;
+mod datum_json;
 mod error;
 pub mod expr;
 mod layout_of;
@@ -14,8 +15,9 @@ mod table;
 
 pub use begin::begin;
 pub use datum::{Datum, encode};
+pub use datum_json::{from_json, to_json};
 pub use error::{DbError, Doing, is_busy, is_row_error};
 pub use layout_of::{Environment, environment};
 pub use memory::without_memory_statistics;
-pub use open::{Access, open};
+pub use open::{Access, is_database, open};
 pub use table::{Affinity, Column, KeyColumn, KeyKind, ScanKey, ScanTerm, Table};

@@ -13,6 +13,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{DbError, Doing};
 
+/// The first bytes of every database.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
 /// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -51,6 +54,20 @@ pub fn open(path: &Path, access: Access) -> Result<Connection, DbError> {
     Ok(conn)
 }
 
+/// True where the file at `path` is an `SQLite` database, by its first bytes.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn is_database(path: &Path) -> Result<bool, DbError> {
+    let io = |doing| move |source| DbError::Io { path: path.to_owned(), doing, source };
+    let meta = std::fs::metadata(path).map_err(io("look at it"))?;
+    if !meta.is_file() {
+        return Ok(false);
+    }
+    let head = held_open(path, &meta).and_then(read_head).map_err(io("read it"))?;
+    Ok(head.starts_with(MAGIC))
+}
+
 fn check_file(path: &Path, access: Access) -> Result<(), DbError> {
     let unusable = |problem: &str, remedy: &str| DbError::Unusable {
         path: path.to_owned(),
@@ -72,7 +89,7 @@ fn check_file(path: &Path, access: Access) -> Result<(), DbError> {
     let io = |doing| move |source| DbError::Io { path: path.to_owned(), doing, source };
     let file = held_open(path, &meta).map_err(io("read it"))?;
     let head = read_head(file).map_err(io("read it"))?;
-    if head.len() < 100 || !head.starts_with(b"SQLite format 3\0") {
+    if head.len() < 100 || !head.starts_with(MAGIC) {
         return Err(unusable(
             "not an SQLite database (or an encrypted one)",
             "dotfill works on unencrypted SQLite files only",

@@ -1,7 +1,9 @@
 //! `doctor`: what is wrong with one database or owed to it, each with the next command. Reads one
-//! snapshot, and works while a job runs; repairs nothing.
+//! snapshot (of what a Corrosion agent has to do: two, a second apart), and works while a job runs;
+//! repairs nothing.
 
 mod change;
+mod corrosion;
 mod file;
 mod leftover;
 mod migration;
@@ -101,6 +103,7 @@ pub fn examine(db: &Path) -> Result<Vec<Finding>, DbError> {
     let known = patient.known()?;
     let mut findings = file::examine(&patient, &locks)?;
     findings.push(cr_sqlite(&patient.environment));
+    findings.extend(corrosion::examine(&patient)?);
     findings.extend(leftover::examine(&patient, &known)?);
     for (row, changes) in &known {
         findings.extend(migration::examine(&mut patient, row, changes)?);

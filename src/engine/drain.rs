@@ -6,7 +6,7 @@ use super::{RunError, Stop};
 use crate::layout::Target;
 use crate::monitor::Stage;
 use crate::state::ChangeRow;
-use crate::write::{Drained, WriteError, dirty_rows};
+use crate::write::{Drained, WriteError, any_dirty, dirty_rows};
 
 /// Drains at most what is noted now, in batches, and again while that leaves more; ends after ten
 /// rounds, because others may note for ever. Returns what is left.
@@ -63,6 +63,10 @@ pub(super) fn drain_known(
         Ok(rows) => rows,
         Err(stop) => return Ok(Err(stop)),
     };
+    // Whoever follows comes by five times a second: no write transaction for nothing.
+    if !any_dirty(job.session.conn(), target.n)? {
+        return Ok(Ok(Drained::default()));
+    }
     // A drained key costs several look-ups, and may cost a change record.
     let limit = (rows / 4).clamp(1, job.pace.tuning().records_per_transaction.max(1));
     let done = drainer(job, target).drain(&mut job.session, change, limit)?;

@@ -93,7 +93,7 @@ impl<'a> Job<'a> {
             }
         };
         use_wal(&conn, db)?;
-        let pace = Pace::new(db, options, clock, monitor)?;
+        let pace = Pace::new(db, options, clock, monitor, &migration.id)?;
         pace.wal.begin(&conn)?;
         let lease = lease(&mut conn, migration, begins, options, clock)?;
         let mut session = Session::new(conn, lease, monitor)?;

@@ -1,15 +1,21 @@
 //! Joins the stages into jobs: `run`, `close`, `rollback`. Threads, bounded channels, cancellation
 //! and the order of shutting down live here; SQL and formatting do not.
 
+mod against;
 mod apply;
+mod ask;
 mod clear;
 mod close;
+mod difference;
+mod digest;
 mod drain;
 mod error;
+mod examine;
 mod export;
 mod fed;
 mod fill;
 mod job;
+mod judge;
 mod pace;
 mod pipeline;
 mod proof;
@@ -19,11 +25,15 @@ mod shapes;
 mod space;
 mod verify;
 mod wal;
+mod walk;
 mod writer;
 
+pub use against::{Against, CompareOptions, Comparison, verify_against};
 pub use apply::{ApplyReport, Deltas, apply};
 pub use clear::{RollbackReport, forget, rollback};
 pub use close::{CloseReport, close};
+pub use difference::{Difference, Held, RowVerdict};
+pub use digest::digest;
 pub use error::RunError;
 pub use export::{Destination, ExportOptions, ExportReport, export};
 pub use job::percent;

@@ -8,19 +8,21 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use rusqlite::Connection;
-use rusqlite::types::ValueRef;
 
+use super::ask::Asked;
 use super::wal::Wal;
 use super::{RunError, RunOptions, Stop};
-use crate::db::{self, Access, DbError, Doing, locks::LockWatch};
+use crate::db::{self, Access, locks::LockWatch};
+use crate::migration::MigrationId;
 use crate::monitor::{Monitor, Progress, Stage};
-use crate::throttle::{
-    Clock, LimitsFile, Pause, Politeness, Reading, Throttles, Tuning, Verdict, Work,
-};
-use crate::write::{Committed, Session};
+use crate::state;
+use crate::throttle::{Clock, LimitsFile, Pause, Politeness, Throttles, Tuning, Verdict, Work};
+use crate::write::{Committed, Session, WriteError};
 
 /// The longest sleep between two looks at the cancel flag.
 const SLICE: Duration = Duration::from_millis(50);
+/// How often a reason that changes while the job pauses is written down at most.
+const NEWS: Duration = Duration::from_secs(1);
 /// How often progress is shown at most.
 const SHOW: Duration = Duration::from_millis(100);
 
@@ -28,6 +30,7 @@ const SHOW: Duration = Duration::from_millis(100);
 pub(super) struct Pace<'a> {
     clock: &'a dyn Clock,
     monitor: &'a dyn Monitor,
+    migration: &'a MigrationId,
     cancel: Arc<AtomicBool>,
     /// Held by our readers while they hold a snapshot.
     pub gate: Arc<RwLock<()>>,
@@ -45,6 +48,10 @@ pub(super) struct Pace<'a> {
     paused: Duration,
     batches: u64,
     stop: Option<Stop>,
+    /// The reason of the pause has changed, and `status` does not show it yet.
+    unseen: bool,
+    /// Warnings that are no events yet.
+    warnings: Vec<String>,
     progress: Progress,
     shown: Instant,
     rate: RateMeter,
@@ -56,6 +63,7 @@ impl<'a> Pace<'a> {
         options: &RunOptions,
         clock: &'a dyn Clock,
         monitor: &'a dyn Monitor,
+        migration: &'a MigrationId,
     ) -> Result<Self, RunError> {
         let (limits, tuning) = match &options.limits {
             None => (None, options.tuning.clone()),
@@ -67,12 +75,17 @@ impl<'a> Pace<'a> {
         let reader = db::open(db, Access::Read)?;
         let wal = Wal::new(db, &reader, tuning.wal_bytes_max)?;
         let hold = Duration::from_millis(tuning.hold_ms);
+        let mut throttles = Throttles::new(&tuning);
+        if db::environment(&reader)?.corrosion {
+            throttles.watch_corrosion();
+        }
         Ok(Self {
             clock,
             monitor,
+            migration,
             cancel: Arc::clone(&options.cancel),
             gate: Arc::new(RwLock::new(())),
-            throttles: Throttles::new(&tuning),
+            throttles,
             politeness: Politeness::new(hold, tuning.batch_rows_max),
             limits,
             tuning,
@@ -85,6 +98,8 @@ impl<'a> Pace<'a> {
             paused: Duration::ZERO,
             batches: 0,
             stop: None,
+            unseen: false,
+            warnings: Vec::new(),
             progress: Progress::default(),
             shown: Instant::now(),
             rate: RateMeter::new(),
@@ -159,7 +174,7 @@ impl<'a> Pace<'a> {
         self.stop.clone()
     }
 
-    fn verdict(&mut self, session: &Session<'_>) -> Result<Verdict, RunError> {
+    fn verdict(&mut self, session: &mut Session<'_>) -> Result<Verdict, RunError> {
         if let Some(limits) = &mut self.limits {
             match limits.refresh() {
                 Ok(None) => {}
@@ -171,9 +186,33 @@ impl<'a> Pace<'a> {
             return Ok(Verdict::Pause(pause));
         }
         self.work.wal_bytes = self.wal.used_bytes();
-        let reader = &self.reader;
-        let mut query = |sql: &str| read_signal(reader, sql).map_err(|e| e.to_string());
-        Ok(self.throttles.check(self.clock.now(), &self.work, &mut query))
+        let mut ask = Asked(&self.reader);
+        let verdict = self.throttles.check(self.clock.now(), &self.work, &mut ask);
+        for warning in self.throttles.take_warnings() {
+            self.monitor.warn(&warning);
+            self.warnings.push(warning);
+        }
+        self.record_warnings(session)?;
+        Ok(verdict)
+    }
+
+    /// Records warnings as events, for whoever asks for the status later. What cannot be recorded
+    /// now, because others hold the lock or have changed the schema, is recorded the next time.
+    fn record_warnings(&mut self, session: &mut Session<'_>) -> Result<(), RunError> {
+        let id = self.migration.as_str();
+        while let Some(warning) = self.warnings.last() {
+            if self.locks.writer().is_some() {
+                break;
+            }
+            match session.transact(|conn| Ok(state::event(conn, id, "warning", warning)?)) {
+                Ok(done) if done.stop => self.stop(Stop::Requested),
+                Ok(_) => {}
+                Err(WriteError::SchemaChanged) => break,
+                Err(error) => return Err(error.into()),
+            }
+            self.warnings.pop();
+        }
+        Ok(())
     }
 
     fn retune(&mut self, tuning: Tuning) {
@@ -187,9 +226,14 @@ impl<'a> Pace<'a> {
     fn pause(&mut self, session: &mut Session<'_>, pause: &Pause) -> Result<(), RunError> {
         let is_rate = pause.signal.ends_with("per-second");
         let reason = (!is_rate || pause.wait > Duration::from_secs(1)).then(|| pause.to_string());
-        if session.throttle() != reason.as_deref() {
+        let began = session.throttle().is_some() != reason.is_some();
+        let news = session.throttle() != reason.as_deref();
+        if news {
             session.set_throttle(reason.clone());
-            self.beat(session)?;
+            self.unseen = true;
+        }
+        if began || (self.unseen && self.beaten.elapsed() >= NEWS) {
+            self.beat_unless_locked(session)?;
         }
         self.progress.paused = reason;
         self.show(false);
@@ -197,9 +241,20 @@ impl<'a> Pace<'a> {
         self.clock.sleep(slice);
         self.paused += slice;
         if self.beaten.elapsed() >= self.heartbeat {
-            self.beat(session)?;
+            self.beat_unless_locked(session)?;
         }
         Ok(())
+    }
+
+    /// As [`Self::beat`], but later where somebody is in a write transaction: an agent that applies
+    /// a large version may be for a minute, and waiting for the lock would not hear an interrupt.
+    /// A waiter needs that lock too, to take the lease of a runner that does not beat.
+    fn beat_unless_locked(&mut self, session: &mut Session<'_>) -> Result<(), RunError> {
+        if self.locks.writer().is_some() {
+            return Ok(());
+        }
+        self.unseen = false;
+        self.beat(session)
     }
 
     /// Shows others that we live, and hears whether we are to stop.
@@ -208,7 +263,7 @@ impl<'a> Pace<'a> {
         match session.transact(|_| Ok(())) {
             Ok(done) if done.stop => self.stop(Stop::Requested),
             // The next batch finds out what changed.
-            Ok(_) | Err(crate::write::WriteError::SchemaChanged) => {}
+            Ok(_) | Err(WriteError::SchemaChanged) => {}
             Err(error) => return Err(error.into()),
         }
         Ok(())
@@ -263,7 +318,7 @@ impl<'a> Pace<'a> {
             self.clock.sleep(slice);
             left -= slice;
             if self.beaten.elapsed() >= self.heartbeat {
-                self.beat(session)?;
+                self.beat_unless_locked(session)?;
             }
             if self.asked_to_stop().is_some() {
                 return Ok(true);
@@ -281,26 +336,6 @@ fn unreadable(reason: String) -> Pause {
         limit: String::new(),
         wait: Duration::from_millis(500),
     }
-}
-
-fn read_signal(conn: &Connection, sql: &str) -> Result<Option<Reading>, DbError> {
-    let what = "ask --pause-when";
-    let mut statement = conn.prepare_cached(sql).doing(what)?;
-    let mut rows = statement.query([]).doing(what)?;
-    let Some(row) = rows.next().doing(what)? else {
-        return Ok(None);
-    };
-    let value = row.get_ref(0).doing(what)?;
-    let truth = match value {
-        ValueRef::Null => false,
-        ValueRef::Integer(i) => i != 0,
-        ValueRef::Real(r) => r != 0.0,
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => std::str::from_utf8(bytes)
-            .ok()
-            .and_then(|s| s.parse::<f64>().ok())
-            .is_some_and(|n| n != 0.0),
-    };
-    Ok(Some(Reading { value: db::Datum::from(value).to_string(), truth }))
 }
 
 /// Rows per second over about the last two seconds.

@@ -123,7 +123,8 @@ impl Pipeline<'_> {
                     let tasks = proof_tasks.clone();
                     let findings = &shared.findings;
                     scope.spawn(move || {
-                        prove_ranges(shared.db, shared.target, &tasks, shared.gate, findings)
+                        let (target, gate) = (shared.target, shared.gate);
+                        prove_ranges(shared.db, target, &tasks, gate, findings, None)
                     })
                 })
                 .collect();

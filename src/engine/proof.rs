@@ -13,7 +13,7 @@ use crate::layout::{FillSql, Target};
 use crate::monitor::Stage;
 use crate::split::{Range, Splitter};
 use crate::state::ChangeRow;
-use crate::verify::{Checked, ProofError, Prover, RangeProof};
+use crate::verify::{Checked, LeafSet, ProofError, Prover, RangeProof, RowFacts};
 use crate::write::{Drainer, Session, Then, WriteError};
 
 /// Rows of one range to prove.
@@ -21,7 +21,7 @@ const RANGE_ROWS: u64 = 8192;
 /// Ranges on their way to the provers.
 const QUEUE: usize = 64;
 /// Rounds of deriving what a proof found missing.
-const ROUNDS: u32 = 5;
+pub(super) const ROUNDS: u32 = 5;
 
 /// A range to prove, with what readers derived for it.
 pub(super) type Task = (Range, Option<Checked>);
@@ -33,6 +33,16 @@ pub(super) struct Findings {
     pub proof: RangeProof,
     /// The ranges in which something was missing.
     pub missed: Vec<Range>,
+}
+
+/// The facts of rows that a proof collects, for a digest tree.
+pub(super) struct Detail<'d> {
+    /// Leaves of the tree.
+    pub leaves: usize,
+    /// Leaves whose rows' keys are kept.
+    pub wanted: Option<&'d LeafSet>,
+    /// Takes the facts of a range; called by any of the provers.
+    pub sink: &'d (dyn Fn(&[RowFacts]) + Sync),
 }
 
 /// A connection for reading, on which the schema's functions are known.
@@ -49,14 +59,21 @@ pub(super) fn prove_ranges(
     tasks: &Receiver<Task>,
     gate: &RwLock<()>,
     findings: &Mutex<Findings>,
+    detail: Option<&Detail<'_>>,
 ) -> Result<(), ProofError> {
     let conn = reader(db)?;
     let mut prover = Prover::new(&conn, target);
+    if let Some(detail) = detail {
+        prover = prover.with_facts(detail.leaves, detail.wanted);
+    }
     for (range, expected) in tasks {
         let proof = {
             let _reading = gate.read();
             prover.prove(&range, expected)?
         };
+        if let Some(detail) = detail {
+            (detail.sink)(prover.facts());
+        }
         let mut findings = findings.lock();
         if proof.unproven > 0 {
             findings.missed.push(range);
@@ -107,18 +124,19 @@ fn prove_once(job: &mut Job<'_>, target: &Target) -> Result<Findings, RunError> 
         .map_or(0, |c| c.rows_total);
     job.pace.stage(Stage::Proving, 0, total);
     let gate = std::sync::Arc::clone(&job.pace.gate);
-    let findings = prove_all(&job.db, target, job.threads(), &gate)?;
+    let findings = prove_all(&job.db, target, job.threads(), &gate, None)?;
     job.pace.passed(findings.proof.digest.rows);
     Ok(findings)
 }
 
 /// Proves every row of a table with `threads` readers, each of which holds `gate` while it holds
-/// a snapshot.
+/// a snapshot, and hands the rows' facts to `detail`, where there is one.
 pub(super) fn prove_all(
     db: &Path,
     target: &Target,
     threads: usize,
     gate: &RwLock<()>,
+    detail: Option<&Detail<'_>>,
 ) -> Result<Findings, RunError> {
     let findings = Mutex::new(Findings::default());
     let (send, tasks) = bounded::<Task>(QUEUE);
@@ -132,7 +150,7 @@ pub(super) fn prove_all(
             .map(|_| {
                 let tasks = tasks.clone();
                 let findings = &findings;
-                scope.spawn(move || prove_ranges(db, target, &tasks, gate, findings))
+                scope.spawn(move || prove_ranges(db, target, &tasks, gate, findings, detail))
             })
             .collect();
         drop(tasks);

@@ -3,27 +3,26 @@
 use std::path::Path;
 use std::time::Instant;
 
-use parking_lot::RwLock;
 use serde::Serialize;
 
-use super::RunError;
-use super::proof::{Findings, prove_all, reader};
-use crate::layout::{Delivery, Layout, Target};
+use super::examine::Replica;
+use super::proof::Findings;
+use super::{Comparison, RunError};
+use crate::layout::Target;
 use crate::migration::Migration;
-use crate::plan::resolve;
-use crate::state::{self, ChangeRow, MigrationRow, Phase};
 use crate::verify::RangeDigest;
-use crate::write::dirty_rows;
 
 /// What a proof says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Every cell that is ours holds the derived value.
+    /// Every cell that is ours holds the derived value; and both replicas hold the same.
     Equal,
-    /// Some cell that is ours holds something else.
+    /// Some cell that is ours holds something else, or replicas with equal sources hold different
+    /// values.
     Diverged,
-    /// Cells differ, and whether they are ours is no longer known.
+    /// Cells differ, and whether they are ours is no longer known; or changes are on their way
+    /// between the replicas.
     Inconclusive,
 }
 
@@ -64,6 +63,9 @@ pub struct VerifyReport {
     pub seconds: f64,
     /// The changes, one by one.
     pub changes: Vec<ChangeVerdict>,
+    /// What the comparison with another replica found, where there was one.
+    #[serde(flatten)]
+    pub comparison: Option<Comparison>,
 }
 
 /// What a proof found for one change.
@@ -90,90 +92,41 @@ pub struct ChangeVerdict {
 /// [`RunError::Refused`] where the migration is not proven yet; else when rows cannot be read.
 pub fn verify(db: &Path, migration: &Migration, threads: usize) -> Result<VerifyReport, RunError> {
     let began = Instant::now();
-    let mut conn = reader(db)?;
-    let closed = check_phase(&conn, db, migration)?;
-    let known = ChangeRow::of(&conn, migration.id.as_str())?;
-    let mut report = empty(migration);
+    let replica = Replica::open(db, migration)?;
+    let mut report = VerifyReport::new(migration);
+    report.rows_pending = replica.pending()?;
     let mut digest = RangeDigest::default();
-    for (index, change) in known.into_iter().enumerate() {
-        let mut target = resolve(&mut conn, migration, index)?.target;
-        target.n = change.n;
-        target.delivery = Delivery::from_name(&change.delivery).unwrap_or(target.delivery);
-        target.overwrite = !change.column_added && matches!(target.layout, Layout::CrSqlite(_));
-        let notes = target.delivery.writes_cells() && !closed;
-        if notes {
-            report.rows_pending += dirty_rows(&conn, change.n)?;
-        }
-        if closed && target.delivery.writes_cells() {
-            // The notes are gone: the clock rows tell whose a cell is, where there are any.
-            target.delivery = Delivery::Elide;
-        }
-        let mut findings = prove_all(db, &target, super::job::threads(threads), &RwLock::new(()))?;
-        if closed && matches!(target.layout, Layout::Plain) {
-            findings.proof.unproven = findings.proof.differing;
-        }
+    for (index, change) in replica.changes.iter().enumerate() {
+        let findings = replica.prove(index, threads)?;
         digest += findings.proof.digest;
-        report.add(&target, &findings);
+        report.add(&change.target, &findings);
     }
     report.digest = digest.to_hex();
-    report.judge(closed);
+    report.judge(replica.closed);
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
 }
 
-fn empty(migration: &Migration) -> VerifyReport {
-    VerifyReport {
-        migration: migration.id.to_string(),
-        verdict: Verdict::Inconclusive,
-        reason: None,
-        rows_compared: 0,
-        rows_different: 0,
-        rows_skipped: 0,
-        rows_pending: 0,
-        examples: Vec::new(),
-        digest: String::new(),
-        sqlite_version: rusqlite::version().to_owned(),
-        seconds: 0.0,
-        changes: Vec::new(),
-    }
-}
-
-/// True where the migration is closed; refuses one that has no proof.
-fn check_phase(
-    conn: &rusqlite::Connection,
-    db: &Path,
-    migration: &Migration,
-) -> Result<bool, RunError> {
-    let id = migration.id.as_str();
-    let row = if state::exists(conn)? { MigrationRow::read(conn, id)? } else { None };
-    let Some(row) = row else {
-        return Err(RunError::refused(
-            id,
-            format!("{} has never run it", db.display()),
-            "`dotfill run` it first",
-        ));
-    };
-    if row.digest != migration.digest {
-        return Err(RunError::refused(
-            id,
-            "this database has run another file under that id",
-            "verify with the file that was run",
-        ));
-    }
-    match row.phase {
-        Phase::Open => Ok(false),
-        // What was fed by deltas is not followed either.
-        Phase::Closed | Phase::Applied => Ok(true),
-        phase => Err(RunError::refused(
-            id,
-            format!("it is {phase}, and there is no proof to make again"),
-            "`dotfill run` fills and proves it first",
-        )),
-    }
-}
-
 impl VerifyReport {
-    fn add(&mut self, target: &Target, findings: &Findings) {
+    pub(super) fn new(migration: &Migration) -> Self {
+        Self {
+            migration: migration.id.to_string(),
+            verdict: Verdict::Inconclusive,
+            reason: None,
+            rows_compared: 0,
+            rows_different: 0,
+            rows_skipped: 0,
+            rows_pending: 0,
+            examples: Vec::new(),
+            digest: String::new(),
+            sqlite_version: rusqlite::version().to_owned(),
+            seconds: 0.0,
+            changes: Vec::new(),
+            comparison: None,
+        }
+    }
+
+    pub(super) fn add(&mut self, target: &Target, findings: &Findings) {
         let proof = &findings.proof;
         let table = &target.table.name;
         let examples: Vec<String> = proof.examples.iter().map(ToString::to_string).collect();
@@ -191,7 +144,7 @@ impl VerifyReport {
         });
     }
 
-    fn judge(&mut self, closed: bool) {
+    pub(super) fn judge(&mut self, closed: bool) {
         self.verdict = match (self.rows_different, closed) {
             (0, _) => Verdict::Equal,
             (_, false) => Verdict::Diverged,

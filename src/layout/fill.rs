@@ -3,6 +3,7 @@
 
 use super::crsqlite::CrTable;
 use super::{Delivery, KeyMatch, Layout, RangeSql, Target};
+use crate::db::KeyKind;
 
 /// Which side tables hold anything, and so must be looked at for each row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -166,16 +167,20 @@ impl<'a> FillSql<'a> {
         )
     }
 
-    /// Scan key, source columns, cell and (where `evaluate`) whether the cell differs from the
-    /// derived value, for each row of a range, in order.
+    /// Scan key, source columns, cell, (where `evaluate`) whether the cell differs from the derived
+    /// value, and the key where that is not the scan key, for each row of a range, in order.
     #[must_use]
     pub fn select_proof(&self, bounded: bool, evaluate: bool) -> String {
         let target = self.target;
         let column = target.column_sql();
         let differs =
             if evaluate { target.differs_from(&target.derived()) } else { "0".to_owned() };
+        let keys: String = match target.table.key_kind {
+            KeyKind::Integer | KeyKind::WithoutRowid => String::new(),
+            KeyKind::Rowid => target.key_sql().map(|key| format!(", {key}")).collect(),
+        };
         format!(
-            "SELECT {}, {}, {column}, {differs} FROM {} WHERE {} ORDER BY {}",
+            "SELECT {}, {}, {column}, {differs}{keys} FROM {} WHERE {} ORDER BY {}",
             self.range.terms.join(", "),
             self.sources(),
             target.table.sql(),
@@ -233,6 +238,17 @@ impl<'a> FillSql<'a> {
             self.range.within(bounded),
             self.unclaimed(filter)
         )
+    }
+
+    /// Which columns of [`Self::select_proof`] hold the key.
+    #[must_use]
+    pub fn proof_key(&self) -> std::ops::Range<usize> {
+        let table = &self.target.table;
+        let from = match table.key_kind {
+            KeyKind::Integer | KeyKind::WithoutRowid => 0,
+            KeyKind::Rowid => self.range.terms.len() + self.target.sources.len().max(1) + 2,
+        };
+        from..from + table.key.len()
     }
 
     /// The source columns, or a constant where the expression reads none.

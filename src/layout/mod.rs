@@ -1,9 +1,10 @@
 //! Where values and change records live: in a plain table, or in a table of cr-sqlite.
 //!
-//! Owns the SQL of every statement that touches a user's table or cr-sqlite's own tables. Knows
-//! nothing of threads, speed or order.
+//! Owns the SQL of every statement that touches a user's table, cr-sqlite's own tables or those of a
+//! Corrosion agent. Knows nothing of threads, speed or order.
 
 mod apply;
+pub mod corrosion;
 pub mod crsqlite;
 mod export;
 mod fill;

@@ -7,15 +7,20 @@
 //! - `check`: inside every write transaction. A runner whose token is no longer the row's has been
 //!   replaced, and its transaction must be rolled back: a runner that was stopped and woke up again
 //!   cannot write one more row.
-//! - `release`: gives the lease back; the token stays, so that it only ever grows.
+//! - `release`: gives the lease back; the token stays, so that it only ever grows. Left undone where
+//!   the write lock is not to be had.
 //!
 //! Wall clocks are never read, let alone compared.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use crate::db::{DbError, Doing};
+use crate::db::{self, DbError, Doing};
+
+/// How long [`Lease::release`] waits for a lock: longer than an agent takes to apply a version of the
+/// size that it can apply at all, shorter than an operator who has pressed Ctrl-C.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Who holds a lease, as its row says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,16 +182,26 @@ impl Lease {
 
     /// Gives the lease back, if it is still ours.
     ///
+    /// Where somebody holds the write lock for longer than a few seconds the lease is left as it
+    /// is: what the job did is done all the same. The next one sees that its process is gone, or,
+    /// from another host, that its counter stands still.
+    ///
     /// # Errors
-    /// When the row cannot be written.
+    /// When the row cannot be written for another reason.
     pub fn release(&self, conn: &Connection) -> Result<(), DbError> {
-        conn.execute(
-            "UPDATE _dotfill_lease SET host = NULL, pid = NULL, stop = 0, throttle = NULL \
-             WHERE migration = ?1 AND token = ?2",
-            (&self.migration, self.token),
-        )
-        .doing("release the lease")?;
-        Ok(())
+        let began = Instant::now();
+        loop {
+            let released = conn.execute(
+                "UPDATE _dotfill_lease SET host = NULL, pid = NULL, stop = 0, throttle = NULL \
+                 WHERE migration = ?1 AND token = ?2",
+                (&self.migration, self.token),
+            );
+            match released {
+                Err(error) if db::is_busy(&error) && began.elapsed() < RELEASE_PATIENCE => {}
+                Err(error) if db::is_busy(&error) => return Ok(()),
+                other => return other.map(drop).doing("release the lease"),
+            }
+        }
     }
 }
 

@@ -88,6 +88,10 @@ pub trait Monitor: Send + Sync {
     fn progress(&self, progress: &Progress);
     /// Something happened that a log should hold.
     fn note(&self, message: &str);
+    /// Something happened that the operator should look at.
+    fn warn(&self, message: &str) {
+        self.note(message);
+    }
     /// A write transaction is about to commit (`done` false) or has committed (`done` true).
     fn commit(&self, done: bool) {
         let _ = done;

@@ -57,6 +57,11 @@ fn default_is(default: Option<&str>, value: &Datum) -> bool {
         .is_ok_and(|found| found == *value)
 }
 
+/// Corrosion's subscriptions follow change records, and one that is restored keeps what it had.
+const UNSEEN_BY_SUBSCRIPTIONS: &str = "Corrosion's subscriptions and update streams are not told of \
+    derived values: a subscription that reads the column shows them once the row changes, or when \
+    it is made anew";
+
 /// What the chosen delivery leaves to be done or known.
 pub(super) fn owes(resolved: &Resolved) -> Vec<String> {
     let replicated = matches!(resolved.target.layout, Layout::CrSqlite(_));
@@ -87,7 +92,12 @@ pub(super) fn owes(resolved: &Resolved) -> Vec<String> {
              the same generated column",
         ],
     };
-    owed.iter().map(|text| (*text).to_owned()).collect()
+    let mut owed: Vec<String> = owed.iter().map(|text| (*text).to_owned()).collect();
+    if resolved.target.delivery == Delivery::Derive && replicated && resolved.environment.corrosion
+    {
+        owed.push(UNSEEN_BY_SUBSCRIPTIONS.to_owned());
+    }
+    owed
 }
 
 /// What the operator may want to know or do before the run.

@@ -103,8 +103,9 @@ impl Question<'_> {
         }
         if self.environment.corrosion {
             return refused(
-                "native cannot be used: Corrosion would not send a publisher site's records, so nodes \
-                 would diverge",
+                "native cannot be used: a Corrosion agent sends the changes of its own site only, so \
+                 the records of a publisher site would never leave this node, and nodes would \
+                 diverge",
                 "use delivery = \"derive\" and run dotfill on each node",
             );
         }

@@ -143,16 +143,8 @@ fn site<'m>(
         Some(cr) => Layout::CrSqlite(cr),
         None => Layout::Plain,
     };
-    if environment.corrosion && !existing {
-        return Err(PlanError::refused(
-            at("column"),
-            format!(
-                "column {} is missing, and this database belongs to a Corrosion agent",
-                ident(&change.column)
-            ),
-            "add the column to the schema files of every node and reload every agent first \
-             (`corrosion reload`), then run dotfill on each node",
-        ));
+    if environment.corrosion && matches!(layout, Layout::CrSqlite(_)) {
+        check_corrosion(conn, &table, change, existing, &at("column"))?;
     }
     Ok(Site { change, environment, table, existing, layout })
 }
@@ -165,6 +157,48 @@ fn check_version(conn: &Connection, environment: &Environment) -> Result<(), Pla
             format!("its tables were made by cr-sqlite version {found}"),
             format!("dotfill knows cr-sqlite 0.17 only ({})", crsqlite::VERSION),
         )),
+    }
+}
+
+/// Refuses a column of a replicated table that the Corrosion agent does not know of: it gets
+/// columns from its schema files only, and a change that names one which it lacks fails there until
+/// it restarts. Tables that Corrosion does not replicate are nothing to it.
+fn check_corrosion(
+    conn: &Connection,
+    table: &Table,
+    change: &ColumnChange,
+    existing: bool,
+    at: &str,
+) -> Result<(), PlanError> {
+    let column = ident(&change.column);
+    let reload = format!(
+        "add `{}` to table {} in the schema files of every node and reload every agent \
+         (`corrosion reload`), then run dotfill on each node",
+        format!("{} {}", change.column, change.type_name).trim_end(),
+        table.name
+    );
+    if !existing {
+        let problem = format!(
+            "column {column} of table {} is missing on this node, and the database belongs to a \
+             Corrosion agent, which would not know a column that dotfill adds",
+            table.sql()
+        );
+        return Err(PlanError::refused(at, problem, reload));
+    }
+    match crsqlite::check_triggers(conn, table) {
+        Err(crate::db::DbError::Unusable { problem, .. }) => Err(PlanError::refused(
+            at,
+            format!(
+                "the Corrosion agent would not send what users write to column {column}: {problem}"
+            ),
+            format!(
+                "a column that was added behind the agent's back is dropped again while the agent \
+                 is stopped (ALTER TABLE {} DROP COLUMN {column}); then {reload}",
+                table.sql()
+            ),
+        )),
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(()),
     }
 }
 

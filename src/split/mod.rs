@@ -190,6 +190,7 @@ pub struct Splitter<'a> {
     after: Option<Position>,
     step: [String; 2],
     rest: [String; 2],
+    left: [String; 2],
     /// True where the key is one integer, ascending.
     integer: bool,
     /// The largest integer key when it was last looked at, and how many ranges may still be cut
@@ -226,6 +227,10 @@ impl<'a> Splitter<'a> {
                 end.join(", ")
             )
         };
+        let left = |bounded: bool| {
+            let (table, after) = (table.sql(), range.after(bounded));
+            format!("SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {after} LIMIT {rows})")
+        };
         Self {
             conn,
             terms: range.terms.len(),
@@ -233,6 +238,7 @@ impl<'a> Splitter<'a> {
             after,
             step: [walk(false), walk(true)],
             rest: [last(false), last(true)],
+            left: [left(false), left(true)],
             integer: table.key_kind == KeyKind::Integer,
             strides: (i64::MIN, 0),
         }
@@ -249,8 +255,11 @@ impl<'a> Splitter<'a> {
         let bounded = usize::from(self.after.is_some());
         let found = match self.seek(&self.step[bounded])? {
             Some(through) => Some((through, self.rows)),
-            // Fewer rows are left: count is a bound, which is all that a last range needs.
-            None => self.seek(&self.rest[bounded])?.map(|through| (through, self.rows - 1)),
+            // Fewer rows are left. A rate limit is charged for what is said here, so they are counted.
+            None => match self.seek(&self.rest[bounded])? {
+                Some(through) => Some((through, self.count_rest(bounded)?)),
+                None => None,
+            },
         };
         let Some((through, rows)) = found else {
             return Ok(None);
@@ -291,6 +300,15 @@ impl<'a> Splitter<'a> {
         }
         self.strides.1 = if dense { STRIDES } else { 0 };
         Ok(())
+    }
+
+    /// The rows that are left, of which there are fewer than a range has.
+    fn count_rest(&self, bounded: usize) -> Result<u64, DbError> {
+        let after = self.after.iter().flat_map(|position| position.0.iter());
+        self.conn
+            .prepare_cached(&self.left[bounded])
+            .and_then(|mut s| s.query_row(rusqlite::params_from_iter(after), |row| row.get(0)))
+            .doing("count the last rows")
     }
 
     fn seek(&self, sql: &str) -> Result<Option<Position>, DbError> {

@@ -86,7 +86,7 @@ fn a_position_survives_its_text_form() {
 fn ranges_are_found_without_a_scan_or_a_sort() {
     for place in crate::layout::plans::places() {
         let splitter = Splitter::new(&place.conn, &place.target.table, 250, None);
-        for sql in [&splitter.step[1], &splitter.rest[1]] {
+        for sql in [&splitter.step[1], &splitter.rest[1], &splitter.left[1]] {
             place.assert_seeks(sql);
         }
         for bounded in [false, true] {
@@ -94,6 +94,20 @@ fn ranges_are_found_without_a_scan_or_a_sort() {
         }
         for sql in splitter.step.iter().chain(&splitter.rest) {
             place.assert_takes_the_first(sql);
+        }
+    }
+}
+
+#[test]
+fn a_walked_range_says_how_many_rows_it_has() {
+    for schema in
+        ["(id INTEGER PRIMARY KEY, v)", "(v, id PRIMARY KEY)", "(id PRIMARY KEY) WITHOUT ROWID"]
+    {
+        for rows in [20, 100, 1003, 5000] {
+            let schema =
+                format!("CREATE TABLE t {schema}; {MANY} INSERT INTO t (id) SELECT i FROM n");
+            let (_, _, found) = ranges(&schema, rows);
+            assert_eq!(found.iter().map(|range| range.rows).sum::<u64>(), 1003, "{schema} {rows}");
         }
     }
 }

@@ -11,7 +11,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::layout::corrosion::Backlog;
+
 pub mod clock;
+mod corrosion;
 pub mod error;
 mod limits;
 mod limits_parse;
@@ -26,6 +29,7 @@ mod tuning;
 mod window;
 
 pub use clock::{Clock, Moment, SimulatedClock, SystemClock};
+pub use corrosion::Corrosion;
 pub use error::{TuningError, WindowError};
 pub use limits::LimitsFile;
 pub use pause_file::PauseFile;
@@ -61,11 +65,19 @@ pub enum Verdict {
     Stop(String),
 }
 
+impl Verdict {
+    /// This verdict, or the next one's where this one lets the job go.
+    fn or_else(self, next: impl FnOnce() -> Self) -> Self {
+        if self == Self::Go { next() } else { self }
+    }
+}
+
 /// Why a job pauses. Shown as `<signal> <seen> >= <limit>`, or `<signal> <seen>` where the signal
 /// has no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// The flag that asked for the pause, without its dashes.
+    /// The flag that asked for the pause, without its dashes; a signal that is no flag ends with a
+    /// colon.
     pub signal: String,
     /// What was seen.
     pub seen: String,
@@ -92,6 +104,22 @@ pub trait Throttle {
     /// Called with times and totals that never fall. Never blocks for longer than a look at a
     /// file takes.
     fn check(&mut self, now: Moment, work: &Work) -> Verdict;
+}
+
+/// Answers what signals ask of the database, on a connection that cannot write. An error is what
+/// `SQLite` says, and pauses.
+pub trait Ask {
+    /// The first value of a query; `None` where it gives no row.
+    ///
+    /// # Errors
+    /// When the query fails.
+    fn value(&mut self, sql: &str) -> Result<Option<Reading>, String>;
+
+    /// What the Corrosion agent of the database is behind with.
+    ///
+    /// # Errors
+    /// When its tables cannot be read.
+    fn backlog(&mut self) -> Result<Backlog, String>;
 }
 
 /// A signal that is not set holds nothing back.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Moment, Pause, Throttle, Verdict, Work};
+use super::{Ask, Moment, Pause, Throttle, Verdict, Work};
 
 /// The query is asked at most this often; it may cost more than a batch.
 const ASK_EVERY: Duration = Duration::from_millis(250);
@@ -20,9 +20,6 @@ pub struct Reading {
     /// Whether `SQLite` takes the value as true: a number that is not zero.
     pub truth: bool,
 }
-
-/// Asks a query for its first value; `None` where it gives no row. An error is what `SQLite` says.
-pub(super) type Query<'a> = &'a mut dyn FnMut(&str) -> Result<Option<Reading>, String>;
 
 /// A query that pauses the job while its value is true. A query without a row, or with a NULL, is
 /// not true; one that fails pauses.
@@ -47,19 +44,19 @@ impl PauseWhen {
     }
 
     /// This signal, with the way to ask.
-    pub(super) fn asking<'a>(&'a mut self, query: Query<'a>) -> impl Throttle + 'a {
-        Asking { signal: self, query }
+    pub(super) fn asking<'a>(&'a mut self, ask: &'a mut dyn Ask) -> impl Throttle + 'a {
+        Asking { signal: self, ask }
     }
 
     /// What the query says now, or said within [`ASK_EVERY`], and when it may be asked again.
-    fn reason(&mut self, now: Duration, query: Query<'_>) -> (Option<String>, Duration) {
+    fn reason(&mut self, now: Duration, ask: &mut dyn Ask) -> (Option<String>, Duration) {
         if let Some((at, reason)) = &self.asked {
             let rest = ASK_EVERY.saturating_sub(now.saturating_sub(*at));
             if !rest.is_zero() {
                 return (reason.clone(), rest);
             }
         }
-        let reason = match query(&self.sql) {
+        let reason = match ask.value(&self.sql) {
             Ok(Some(Reading { value, truth: true })) => {
                 Some(format!("{} from {}", shown(&value), shown(&self.sql)))
             }
@@ -73,12 +70,12 @@ impl PauseWhen {
 
 struct Asking<'a> {
     signal: &'a mut PauseWhen,
-    query: Query<'a>,
+    ask: &'a mut dyn Ask,
 }
 
 impl Throttle for Asking<'_> {
     fn check(&mut self, now: Moment, _: &Work) -> Verdict {
-        match self.signal.reason(now.monotonic, self.query) {
+        match self.signal.reason(now.monotonic, self.ask) {
             (None, _) => Verdict::Go,
             (Some(seen), wait) => Verdict::Pause(Pause {
                 signal: "pause-when".to_owned(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 
+mod corrosion;
 mod limits;
 mod politeness;
 mod rate;
@@ -29,7 +30,20 @@ fn paused(verdict: Verdict) -> Pause {
     }
 }
 
-/// Answers no query: the test sets no `pause-when`.
-fn unasked(sql: &str) -> Result<Option<Reading>, String> {
-    panic!("asked {sql}")
+/// Answers queries with a function, and has no agent.
+struct Answers<F>(F);
+
+impl<F: FnMut(&str) -> Result<Option<Reading>, String>> Ask for Answers<F> {
+    fn value(&mut self, sql: &str) -> Result<Option<Reading>, String> {
+        (self.0)(sql)
+    }
+
+    fn backlog(&mut self) -> Result<Backlog, String> {
+        panic!("asked for a backlog")
+    }
+}
+
+/// Answers nothing: the test sets no signal that asks.
+fn unasked() -> impl Ask {
+    Answers(|sql: &str| panic!("asked {sql}"))
 }

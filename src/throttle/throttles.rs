@@ -1,7 +1,7 @@
 //! All signals of one job, asked in a fixed order; the first one that does not say go wins.
 
 use super::pause_when::PauseWhen;
-use super::{Moment, PauseFile, Rate, Throttle, Tuning, Verdict, Window, Work};
+use super::{Ask, Corrosion, Moment, PauseFile, Rate, Throttle, Tuning, Verdict, Window, Work};
 
 /// The signals that a [`Tuning`] asks for. Kept by the writer's thread, and asked before each
 /// batch.
@@ -10,6 +10,7 @@ pub struct Throttles {
     window: Option<Window>,
     pause_file: Option<PauseFile>,
     pause_when: Option<PauseWhen>,
+    corrosion: Option<Corrosion>,
     rows: Option<Rate>,
     bytes: Option<Rate>,
 }
@@ -22,9 +23,20 @@ impl Throttles {
             window: tuning.window.clone(),
             pause_file: tuning.pause_file.clone().map(PauseFile::new),
             pause_when: tuning.pause_when.clone().map(PauseWhen::new),
+            corrosion: None,
             rows: tuning.rows_per_second.map(Rate::rows),
             bytes: tuning.bytes_per_second.map(Rate::bytes),
         }
+    }
+
+    /// Also pauses while the Corrosion agent of the database is behind; for every job on one.
+    pub fn watch_corrosion(&mut self) {
+        self.corrosion.get_or_insert_default();
+    }
+
+    /// What signals want the operator to hear, once for each job; empty most of the time.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        self.corrosion.as_mut().map(Corrosion::take_warnings).unwrap_or_default()
     }
 
     /// Takes another tuning. A rate keeps what is owed, and a query that stays the same is not
@@ -39,27 +51,19 @@ impl Throttles {
         retune_rate(&mut self.bytes, tuning.bytes_per_second, Rate::bytes);
     }
 
-    /// Whether the job may go on. `query` asks the database for one value, on a connection
-    /// that cannot write; it is called at most every 250 ms, and only where `--pause-when` is set.
+    /// Whether the job may go on. `ask` is asked at most every 250 ms for each of `--pause-when` and
+    /// the agent's backlog, and only where they are watched.
     ///
     /// The window comes first, because what it says ends the job; rates come last, because they
     /// pass by themselves.
-    pub fn check(
-        &mut self,
-        now: Moment,
-        work: &Work,
-        query: &mut dyn FnMut(&str) -> Result<Option<super::Reading>, String>,
-    ) -> Verdict {
-        let mut pause_when = self.pause_when.as_mut().map(|signal| signal.asking(query));
-        let signals: [&mut dyn Throttle; 5] = [
-            &mut self.window,
-            &mut self.pause_file,
-            &mut pause_when,
-            &mut self.rows,
-            &mut self.bytes,
-        ];
-        let mut verdicts = signals.into_iter().map(|signal| signal.check(now, work));
-        verdicts.find(|verdict| *verdict != Verdict::Go).unwrap_or(Verdict::Go)
+    pub fn check(&mut self, now: Moment, work: &Work, ask: &mut dyn Ask) -> Verdict {
+        self.window
+            .check(now, work)
+            .or_else(|| self.pause_file.check(now, work))
+            .or_else(|| self.pause_when.as_mut().map(|s| s.asking(&mut *ask)).check(now, work))
+            .or_else(|| self.corrosion.as_mut().map(|s| s.asking(&mut *ask)).check(now, work))
+            .or_else(|| self.rows.check(now, work))
+            .or_else(|| self.bytes.check(now, work))
     }
 
     /// The rows that the next batch may have so that the rates pass it without jerks, given what

@@ -5,7 +5,7 @@
 //! `K` derived from table and column: `V = BLAKE3.keyed_hash(K, value(k).., value(c))[0..16]`, as
 //! u128 LE. A range's digest is its row count and the sum of `V` modulo 2^128, so digests of ranges
 //! add up to that of the table. The table's digest is `BLAKE3(u64 LE count, sum V)`: replicas with
-//! the same rows and cells have the same.
+//! the same rows and cells have the same, in whatever order and by whatever rowids they are stored.
 //!
 //! Equal sums over different rows are not feared from chance; a digest is no defence against
 //! somebody who can choose the rows.
@@ -16,6 +16,7 @@
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
+use super::tree::{change_key, hash, root};
 use crate::db::encode;
 use crate::layout::Target;
 
@@ -39,10 +40,7 @@ impl RangeDigest {
     /// The table's digest, as hexadecimal digits.
     #[must_use]
     pub fn to_hex(self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.rows.to_le_bytes());
-        hasher.update(&self.values.to_le_bytes());
-        hasher.finalize().to_hex().to_string()
+        root(self.rows, self.values)
     }
 }
 
@@ -57,37 +55,28 @@ impl RowHasher {
     /// The hasher for one column of one table.
     #[must_use]
     pub fn new(target: &Target) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("dotfill 2026-11 row digest v1");
-        for field in [&target.table.name, &target.column] {
-            hasher.update(&(field.len() as u64).to_le_bytes());
-            hasher.update(field.as_bytes());
+        Self {
+            key: change_key("dotfill 2026-11 row digest v1", target),
+            buffer: Vec::with_capacity(512),
         }
-        Self { key: *hasher.finalize().as_bytes(), buffer: Vec::with_capacity(512) }
     }
 
-    /// The digest of one row, whose first `terms` columns are its key and whose cell holds `cell`.
+    /// The digest of one row, whose columns `key` are its key and whose cell holds `cell`.
     ///
     /// # Errors
     /// When a column cannot be read.
     pub fn row(
         &mut self,
         row: &Row<'_>,
-        terms: usize,
+        key: std::ops::Range<usize>,
         cell: ValueRef<'_>,
     ) -> rusqlite::Result<RangeDigest> {
         self.buffer.clear();
-        for i in 0..terms {
+        for i in key {
             encode(row.get_ref(i)?, &mut self.buffer);
         }
         encode(cell, &mut self.buffer);
-        Ok(RangeDigest { rows: 1, values: self.hash() })
-    }
-
-    fn hash(&self) -> u128 {
-        let hash = blake3::keyed_hash(&self.key, &self.buffer);
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.as_bytes()[..16]);
-        u128::from_le_bytes(bytes)
+        Ok(RangeDigest { rows: 1, values: hash(&self.key, &self.buffer) })
     }
 }
 

@@ -1,13 +1,22 @@
 //! The local proof: every cell that is ours equals the derived value, counted from the data, and
-//! a digest of what the rows hold. Never repairs anything.
+//! a digest of what the rows hold; and what the digests of two replicas say together. Never repairs
+//! anything.
 
+mod compare;
 mod digest;
+mod facts;
 mod prover;
+mod report;
 mod shipped;
+mod tree;
 
+pub use compare::{Compared, LeafVerdict, compare_leaves};
 pub use digest::{Checked, RangeCheck, RangeDigest, RowHasher};
+pub use facts::LeafSet;
 pub use prover::{ProofError, Prover, RangeProof};
+pub use report::{ChangeDigest, DigestProblem, DigestReport};
 pub use shipped::{ShippedProof, ShippedProver};
+pub use tree::{FactHasher, Leaf, RowColumns, RowFacts, Tree, leaves_of, root, shape};
 
 use serde::Serialize;
 

@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, Row};
 
-use super::{Checked, RangeCheck, RangeDigest, RowHasher};
+use super::facts::Facts;
+use super::{Checked, LeafSet, RangeCheck, RangeDigest, RowFacts, RowHasher};
 use crate::db::{DbError, Doing, is_row_error};
 use crate::layout::{FillSql, Filter, Target};
 use crate::split::{Position, Range};
@@ -72,6 +73,7 @@ pub struct Prover<'a> {
     sql: FillSql<'a>,
     hasher: RowHasher,
     check: RangeCheck,
+    facts: Option<Facts<'a>>,
 }
 
 impl<'a> Prover<'a> {
@@ -84,11 +86,26 @@ impl<'a> Prover<'a> {
             sql: FillSql::new(target),
             hasher: RowHasher::new(target),
             check: RangeCheck::default(),
+            facts: None,
         }
     }
 
+    /// Has the facts of each row collected, for a tree of `leaves` leaves; keys are kept of the
+    /// rows of the leaves in `wanted`.
+    #[must_use]
+    pub fn with_facts(mut self, leaves: usize, wanted: Option<&'a LeafSet>) -> Self {
+        self.facts = Some(Facts::new(self.target, &self.sql, leaves, wanted));
+        self
+    }
+
+    /// The facts of the rows of the range that was proven last.
+    #[must_use]
+    pub fn facts(&self) -> &[RowFacts] {
+        self.facts.as_ref().map_or(&[], Facts::rows)
+    }
+
     /// Proves one range. Where `expected` is what readers derived from the same source values,
-    /// and the rows hold just that, no expression is evaluated again.
+    /// and the rows hold just that, no expression is evaluated again (and no facts are collected).
     ///
     /// # Errors
     /// When the rows cannot be read, or a row's expression fails.
@@ -108,6 +125,7 @@ impl<'a> Prover<'a> {
         range: &Range,
         expected: Option<Checked>,
     ) -> Result<RangeProof, ProofError> {
+        self.facts.iter_mut().for_each(Facts::clear);
         if expected.is_some() {
             let found = self.scan(range, Look::Check)?;
             if Some(self.check.finish()) == expected {
@@ -116,6 +134,7 @@ impl<'a> Prover<'a> {
         }
         let mut proof = match self.scan(range, Look::Evaluate) {
             Err(ProofError::Db(DbError::Sql { source, .. })) if is_row_error(&source) => {
+                self.facts.iter_mut().for_each(Facts::clear);
                 return self.row_by_row(range);
             }
             other => other?,
@@ -130,15 +149,22 @@ impl<'a> Prover<'a> {
     fn scan(&mut self, range: &Range, look: Look) -> Result<RangeProof, ProofError> {
         let what = format!("prove rows up to {}", range.through);
         let (terms, sources) = (self.sql.range.terms.len(), self.target.sources.len().max(1));
+        let key = self.sql.proof_key();
         let sql = self.sql.select_proof(range.bounded(), look == Look::Evaluate);
         let mut statement = self.conn.prepare_cached(&sql).doing(&what)?;
         let parameters = rusqlite::params_from_iter(range.parameters());
         let mut rows = statement.query(parameters).doing(&what)?;
         let mut proof = RangeProof::default();
         while let Some(row) = rows.next().doing(&what)? {
-            proof.unproven += u64::from(differs(row, terms + sources + 1).doing(&what)?);
+            let differs = differs(row, terms + sources + 1).doing(&what)?;
+            proof.unproven += u64::from(differs);
             let cell = row.get_ref(terms + sources).doing(&what)?;
-            proof.digest += self.hasher.row(row, terms, cell).doing(&what)?;
+            let digest = self.hasher.row(row, key.clone(), cell).doing(&what)?;
+            proof.digest += digest;
+            if let Some(facts) = self.facts.as_mut().filter(|_| look != Look::Check) {
+                let unlike = differs || look == Look::Read;
+                facts.add(row, digest.values, unlike).doing(&what)?;
+            }
             if look == Look::Check {
                 self.check.add(row, terms + sources, cell).doing(&what)?;
             }
@@ -146,8 +172,8 @@ impl<'a> Prover<'a> {
         Ok(proof)
     }
 
-    /// Of the cells that differ, keeps those that are ours and not noted.
-    fn classify(&self, range: &Range, proof: &mut RangeProof) -> Result<(), ProofError> {
+    /// Of the cells that differ, keeps those that are ours and not noted; the others are claimed.
+    fn classify(&mut self, range: &Range, proof: &mut RangeProof) -> Result<(), ProofError> {
         let what = "look at the rows that differ";
         proof.differing = proof.unproven;
         proof.unproven = 0;
@@ -158,11 +184,15 @@ impl<'a> Prover<'a> {
         let mut rows = statement.query(parameters).doing(what)?;
         while let Some(row) = rows.next().doing(what)? {
             proof.unproven += 1;
+            if let Some(facts) = &mut self.facts {
+                facts.nobody_claims(row).doing(what)?;
+            }
             if proof.examples.len() < 5 {
                 let at = Position::from_row(row, terms).doing(what)?;
                 proof.examples.push(at.key(self.conn, &self.target.table)?);
             }
         }
+        self.facts.iter_mut().for_each(Facts::claim_others);
         Ok(())
     }
 
@@ -173,23 +203,18 @@ impl<'a> Prover<'a> {
 
     /// Proves a range in which some row's expression fails, one row at a time.
     fn row_by_row(&mut self, range: &Range) -> Result<RangeProof, ProofError> {
-        let mut proof = self.scan(range, Look::Read)?;
+        let mut proof = RangeProof::default();
         for one in range.one_by_one(self.conn, &self.sql.select_keys(range.bounded()))? {
             let mut found = match self.scan(&one, Look::Evaluate) {
                 Ok(found) => found,
                 Err(ProofError::Db(DbError::Sql { source, .. })) if is_row_error(&source) => {
-                    if !self.target.skip_errors && self.is_ours(&one)? {
-                        return Err(ProofError::Row {
-                            table: self.target.table.name.clone(),
-                            key: one.through.key(self.conn, &self.target.table)?.to_string(),
-                            message: crate::db::expr::plain(&source),
-                        });
-                    }
+                    proof.digest += self.underivable(&one, &source)?;
                     proof.skipped += 1;
                     continue;
                 }
                 Err(error) => return Err(error),
             };
+            proof.digest += found.digest;
             if found.unproven > 0 {
                 self.classify(&one, &mut found)?;
             }
@@ -199,6 +224,26 @@ impl<'a> Prover<'a> {
         }
         proof.examples.truncate(5);
         Ok(proof)
+    }
+
+    /// Reads the one row of `range`, whose expression fails; refuses where it is ours and may not be
+    /// skipped.
+    fn underivable(
+        &mut self,
+        range: &Range,
+        source: &rusqlite::Error,
+    ) -> Result<RangeDigest, ProofError> {
+        let ours = self.is_ours(range)?;
+        if ours && !self.target.skip_errors {
+            return Err(ProofError::Row {
+                table: self.target.table.name.clone(),
+                key: range.through.key(self.conn, &self.target.table)?.to_string(),
+                message: crate::db::expr::plain(source),
+            });
+        }
+        let found = self.scan(range, Look::Read)?;
+        self.facts.iter_mut().for_each(if ours { Facts::claim_none } else { Facts::claim_others });
+        Ok(found.digest)
     }
 
     /// True where the one row of `range` is neither a user's nor noted.

@@ -145,10 +145,3 @@ fn another_file_under_a_known_id() {
         output.says(&["labels", "another file under that id"]);
     }
 }
-
-#[test]
-fn a_comparison_of_replicas_is_not_in_this_version() {
-    let folder = Folder::with_rows(1);
-    let output = folder.run("verify", &["--against", "other.db"]).expect(2);
-    output.says(&["--against is not in this version", "dotfill digest"]);
-}

@@ -12,4 +12,5 @@ mod help_is_as_recorded;
 mod inspect_says_what_deltas_hold;
 mod others_open_and_close_the_database_meanwhile;
 mod output_goes_where_it_belongs;
+mod replicas_are_compared;
 mod verify_finds_what_differs;

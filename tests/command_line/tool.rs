@@ -93,7 +93,7 @@ pub struct Output {
 }
 
 impl Output {
-    fn new(output: &std::process::Output) -> Self {
+    pub fn new(output: &std::process::Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self {
             code: output.status.code().unwrap_or(-1),

@@ -1,6 +1,7 @@
 //! The binary under test, as a script would call it.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -13,6 +14,7 @@ pub struct Output {
     pub code: i32,
     /// The object on stdout; `Null` when stdout is empty or no JSON.
     pub json: Value,
+    pub stdout: String,
     pub stderr: String,
 }
 
@@ -21,6 +23,7 @@ impl Output {
         Self {
             code: output.status.code().unwrap_or(-1),
             json: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
@@ -69,14 +72,19 @@ pub fn migration_file(folder: &Path, toml: &str) -> String {
     path.into_os_string().into_string().expect("temporary folders have UTF-8 names")
 }
 
-/// A `run --follow` in the background.
+/// A command in the background.
 pub struct Running {
     child: Option<Child>,
 }
 
 /// Starts `dotfill run MIGRATION --db DB --follow --json`.
 pub fn follow(migration: &str, db: &str) -> Running {
-    let child = command(&["run", migration, "--db", db, "--follow", "--json"])
+    start(&["run", migration, "--db", db, "--follow", "--json"])
+}
+
+/// Starts the binary.
+pub fn start(args: &[&str]) -> Running {
+    let child = command(args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -89,6 +97,26 @@ impl Running {
     pub fn is_alive(&mut self) -> bool {
         let child = self.child.as_mut().expect("taken by interrupt only");
         child.try_wait().unwrap().is_none()
+    }
+
+    /// Reads standard error up to `word`; what was read is not in its [`Output`].
+    pub fn wait_for(&mut self, word: &str) {
+        let stderr = self.child.as_mut().and_then(|child| child.stderr.as_mut()).unwrap();
+        let mut seen = Vec::new();
+        let mut byte = [0];
+        while stderr.read(&mut byte).unwrap() == 1 {
+            seen.extend(byte);
+            if seen.ends_with(word.as_bytes()) {
+                return;
+            }
+        }
+        panic!("never said {word:?}: {}", String::from_utf8_lossy(&seen));
+    }
+
+    /// Waits for its end; what the process left behind.
+    pub fn end(mut self) -> Output {
+        let child = self.child.take().expect("taken once only");
+        Output::new(&child.wait_with_output().unwrap())
     }
 
     /// SIGINT, as Ctrl-C sends it; then what the process left behind.

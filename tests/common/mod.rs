@@ -4,6 +4,7 @@
 //! line and through the database file.
 
 mod command;
+mod corrosion;
 mod eventually;
 mod extension;
 mod merge;
@@ -12,7 +13,8 @@ mod records;
 mod replica;
 mod shell;
 
-pub use command::{Output, dotfill, follow, migration_file};
+pub use command::{Output, dotfill, follow, migration_file, start};
+pub use corrosion::{ACTOR, catch_up, corrosion_tables, miss, receive_part};
 pub use eventually::eventually;
 pub use extension::extension;
 pub use merge::{apply, merge, merge_both_ways};

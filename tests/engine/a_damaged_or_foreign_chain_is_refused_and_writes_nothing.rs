@@ -115,13 +115,6 @@ fn a_migration_that_is_half_done_here() {
 }
 
 #[test]
-fn a_column_that_corrosion_does_not_know_yet() {
-    let case = Case::new(SAME);
-    case.client.execute_batch("CREATE TABLE __corro_state (key TEXT)").unwrap();
-    case.assert_refused(&["Corrosion", "corrosion reload"]);
-}
-
-#[test]
 fn every_file_with_a_byte_changed_or_cut_off_or_gone() {
     let case = Case::new(SAME);
     let last = case.files().len() - 1;

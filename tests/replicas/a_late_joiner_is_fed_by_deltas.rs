@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::{Output, Records, Replica, dotfill, merge, merge_both_ways};
+use crate::common::{Output, Records, Replica, corrosion_tables, dotfill, merge, merge_both_ways};
 use crate::scenario::{CRSQL_TRIGGERS, DERIVE, Pair, command, triggers};
 
 /// `dotfill export ID --db FROM --deltas DIR --json`.
@@ -54,6 +54,20 @@ fn joiner(pair: &Pair) -> Replica {
 fn digest(replica: &Replica) -> String {
     let output = command("digest", "machines-owner", replica).expect_code(0);
     output.json["digest"].as_str().expect("a digest").to_owned()
+}
+
+#[test]
+fn only_where_a_corrosion_agent_knows_the_column() {
+    let pair = closed();
+    let new = Replica::machines();
+    corrosion_tables(&new);
+    let dir = new.folder().join("deltas");
+    export(&pair.a, &dir);
+    let refused = dotfill(&["apply", dir.to_str().unwrap(), "--db", new.db()]).expect_code(2);
+    for word in ["owner", "Corrosion", "schema files", "corrosion reload"] {
+        assert!(refused.stderr.contains(word), "no {word:?} in {}", refused.stderr);
+    }
+    assert_eq!(triggers(&new), CRSQL_TRIGGERS);
 }
 
 #[test]

@@ -5,8 +5,13 @@
 mod common;
 mod scenario;
 
+mod a_corrosion_agent_that_is_behind_pauses_the_job;
+mod a_corrosion_backup_of_a_filled_node_is_filled;
 mod a_late_joiner_is_fed_by_deltas;
+mod a_ramp_grows_over_corrosion_nodes;
 mod a_row_noted_twice_harms_no_write;
+mod a_stuck_corrosion_agent_is_told_by_doctor;
+mod an_interrupt_is_heard_while_others_hold_the_write_lock;
 mod another_cr_sqlite_version_is_refused;
 mod change_of_a_primary_key_ends_equal;
 mod close_drains_and_stops_following;
@@ -24,6 +29,7 @@ mod native_records_equal_the_extensions_own;
 mod null_set_by_a_user_stays_null;
 mod older_sqlite_reads_and_writes;
 mod recursive_triggers_harm_no_write;
+mod replicas_are_compared;
 mod rollback_takes_back_only_what_is_ours;
 mod source_and_target_set_in_one_update;
 mod unique_target_harms_no_write;

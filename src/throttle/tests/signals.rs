@@ -55,7 +55,7 @@ fn reading(value: &str, truth: bool) -> Reading {
 fn a_query_pauses_while_it_is_true() {
     let mut throttles = pause_when("SELECT\n  1");
     let mut check = |millis, answer: Result<Option<Reading>, String>| {
-        throttles.check(after(millis), &rows(0), &mut |_| answer.clone())
+        throttles.check(after(millis), &rows(0), &mut Answers(|_: &str| answer.clone()))
     };
     assert_eq!(check(0, Ok(Some(reading("0", false)))), Verdict::Go);
     let pause = paused(check(250, Ok(Some(reading("7", true)))));
@@ -71,10 +71,14 @@ fn a_query_is_asked_at_most_four_times_a_second() {
     let mut throttles = pause_when("SELECT 1");
     let mut asked = 0;
     for millis in 0..2_000 {
-        let verdict = throttles.check(after(millis), &rows(0), &mut |_| {
-            asked += 1;
-            Ok(Some(reading("1", true)))
-        });
+        let verdict = throttles.check(
+            after(millis),
+            &rows(0),
+            &mut Answers(|_: &str| {
+                asked += 1;
+                Ok(Some(reading("1", true)))
+            }),
+        );
         let rest = Duration::from_millis(250 - millis % 250);
         assert_eq!(paused(verdict).wait, rest, "{millis}");
     }
@@ -88,15 +92,19 @@ fn a_retuned_query_is_asked_at_once_and_an_unchanged_one_is_not() {
     let mut asked = Vec::new();
     for (millis, sql) in [(0, "SELECT 1"), (1, "SELECT 1"), (2, "SELECT 2")] {
         throttles.retune(&tuning(sql));
-        let verdict = throttles.check(after(millis), &rows(0), &mut |sql| {
-            asked.push(sql.to_owned());
-            Ok(None)
-        });
+        let verdict = throttles.check(
+            after(millis),
+            &rows(0),
+            &mut Answers(|sql: &str| {
+                asked.push(sql.to_owned());
+                Ok(None)
+            }),
+        );
         assert_eq!(verdict, Verdict::Go);
     }
     assert_eq!(asked, ["SELECT 1", "SELECT 2"]);
     throttles.retune(&Tuning::default());
-    assert_eq!(throttles.check(after(9_999), &rows(0), &mut unasked), Verdict::Go);
+    assert_eq!(throttles.check(after(9_999), &rows(0), &mut unasked()), Verdict::Go);
 }
 
 #[test]
@@ -113,7 +121,7 @@ fn the_window_wins_over_a_pause_and_a_pause_over_a_rate() {
     let mut throttles = Throttles::new(&tuning);
     let mut check = |tuning: &Tuning, total| {
         throttles.retune(tuning);
-        throttles.check(after(0), &rows(total), &mut unasked)
+        throttles.check(after(0), &rows(total), &mut unasked())
     };
     let verdict = check(&tuning, 0);
     assert!(matches!(verdict, Verdict::Stop(_)), "{verdict:?}");

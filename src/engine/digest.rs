@@ -1,0 +1,91 @@
+//! `digest`: what the rows of a replica hold, small enough to be sent to another one.
+
+use std::path::Path;
+
+use super::RunError;
+use super::examine::Replica;
+use super::proof::Findings;
+use crate::migration::Migration;
+use crate::verify::{ChangeDigest, DigestReport, Leaf, RangeDigest, leaves_of, root, shape};
+
+/// The digest tree of every change of a proven migration, with `threads` readers (0: one per core).
+/// Writes nothing and needs no lease.
+///
+/// # Errors
+/// [`RunError::Refused`] where the migration is not proven yet; else when rows cannot be read.
+pub fn digest(db: &Path, migration: &Migration, threads: usize) -> Result<DigestReport, RunError> {
+    let replica = Replica::open(db, migration)?;
+    let mut sums = Sums::new(&replica, migration)?;
+    let leaves = leaves_of(replica.changes.len());
+    for index in 0..replica.changes.len() {
+        let (findings, tree) = replica.tree(index, threads, leaves)?;
+        sums.add(&replica, index, &findings, tree.sources, tree.leaves);
+    }
+    Ok(sums.finish())
+}
+
+/// A digest as it grows, change by change.
+pub(super) struct Sums {
+    report: DigestReport,
+    values: RangeDigest,
+    sources: u128,
+}
+
+impl Sums {
+    pub(super) fn new(replica: &Replica, migration: &Migration) -> Result<Self, RunError> {
+        let report = DigestReport {
+            format: DigestReport::format(),
+            migration: migration.id.to_string(),
+            migration_digest: blake3::Hash::from(migration.digest).to_hex().to_string(),
+            phase: replica.row.phase.to_string(),
+            rows: 0,
+            rows_pending: replica.pending()?,
+            rows_different: 0,
+            rows_skipped: 0,
+            digest: String::new(),
+            sources_digest: String::new(),
+            dotfill_version: env!("CARGO_PKG_VERSION").to_owned(),
+            sqlite_version: rusqlite::version().to_owned(),
+            proof_sqlite_version: replica.proof_sqlite_version(),
+            changes: Vec::new(),
+        };
+        Ok(Self { report, values: RangeDigest::default(), sources: 0 })
+    }
+
+    /// Adds what was found of a change, with the sum of source hashes, and the leaves to keep.
+    pub(super) fn add(
+        &mut self,
+        replica: &Replica,
+        index: usize,
+        found: &Findings,
+        sources: u128,
+        leaves: Vec<Leaf>,
+    ) {
+        let target = &replica.changes[index].target;
+        let proof = &found.proof;
+        self.report.rows += proof.digest.rows;
+        self.report.rows_different += proof.unproven;
+        self.report.rows_skipped += proof.skipped;
+        self.values += proof.digest;
+        self.sources = self.sources.wrapping_add(sources);
+        self.report.changes.push(ChangeDigest {
+            table: target.table.name.clone(),
+            column: target.column.clone(),
+            shape: shape(target),
+            rows: proof.digest.rows,
+            digest: proof.digest.to_hex(),
+            leaves,
+        });
+    }
+
+    /// The digest of the migration's meaning, as hexadecimal digits.
+    pub(super) fn migration_digest(&self) -> &str {
+        &self.report.migration_digest
+    }
+
+    pub(super) fn finish(mut self) -> DigestReport {
+        self.report.digest = self.values.to_hex();
+        self.report.sources_digest = root(self.values.rows, self.sources);
+        self.report
+    }
+}

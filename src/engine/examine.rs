@@ -1,0 +1,187 @@
+//! One replica whose proof is made again: what it has run, and each change's rows looked at with
+//! several threads. Needs no lease and writes nothing.
+
+use std::path::{Path, PathBuf};
+
+use parking_lot::{Mutex, RwLock};
+use rusqlite::Connection;
+
+use super::RunError;
+use super::proof::{Detail, Findings, ROUNDS, prove_all, reader};
+use crate::db::{DbError, Doing};
+use crate::layout::{Delivery, Layout, Target};
+use crate::migration::Migration;
+use crate::plan::resolve;
+use crate::state::{self, ChangeRow, MigrationRow, Phase};
+use crate::verify::{LeafSet, RowFacts, Tree};
+use crate::write::{WriteError, dirty_rows};
+
+/// A change that the replica has proven once.
+pub(super) struct Known {
+    /// What is filled, and how it is told whose a cell is.
+    pub target: Target,
+    /// Rows of the table when it was proven.
+    pub rows_total: u64,
+    /// True while others' writes are noted.
+    noted: bool,
+}
+
+/// A replica on which a migration is open or closed.
+pub(super) struct Replica {
+    /// The database file.
+    pub db: PathBuf,
+    /// True where the migration is closed: rows are no longer followed.
+    pub closed: bool,
+    /// Its row in our tables.
+    pub row: MigrationRow,
+    /// Its changes, in order.
+    pub changes: Vec<Known>,
+    conn: Connection,
+}
+
+impl Replica {
+    /// Looks at what the database at `db` has run.
+    ///
+    /// # Errors
+    /// [`RunError::Refused`] where the migration is not proven there.
+    pub(super) fn open(db: &Path, migration: &Migration) -> Result<Self, RunError> {
+        let mut conn = reader(db)?;
+        let row = check_phase(&conn, db, migration)?;
+        // What was fed by deltas is not followed either.
+        let closed = matches!(row.phase, Phase::Closed | Phase::Applied);
+        let mut changes = Vec::new();
+        let known = ChangeRow::of(&conn, migration.id.as_str())?;
+        for (index, change) in known.into_iter().enumerate() {
+            let mut target = resolve(&mut conn, migration, index)?.target;
+            target.n = change.n;
+            target.delivery = Delivery::from_name(&change.delivery).unwrap_or(target.delivery);
+            target.overwrite = !change.column_added && matches!(target.layout, Layout::CrSqlite(_));
+            let noted = target.delivery.writes_cells() && !closed;
+            if closed && target.delivery.writes_cells() {
+                // The notes are gone: the clock rows tell whose a cell is, where there are any.
+                target.delivery = Delivery::Elide;
+            }
+            changes.push(Known { target, rows_total: change.rows_total, noted });
+        }
+        Ok(Self { db: db.to_owned(), closed, row, changes, conn })
+    }
+
+    /// Keys that wait to be derived again.
+    pub(super) fn pending(&self) -> Result<u64, DbError> {
+        let noted = self.changes.iter().filter(|change| change.noted);
+        noted.map(|change| dirty_rows(&self.conn, change.target.n)).sum()
+    }
+
+    /// The `SQLite` that evaluated the expressions for the recorded proof.
+    pub(super) fn proof_sqlite_version(&self) -> Option<String> {
+        let proof: serde_json::Value =
+            serde_json::from_str(self.row.proof.as_ref()?).unwrap_or_default();
+        Some(proof.get("sqlite_version")?.as_str()?.to_owned())
+    }
+
+    /// The local proof of one change.
+    pub(super) fn prove(&self, index: usize, threads: usize) -> Result<Findings, RunError> {
+        self.steadily(index, || self.look(index, threads, None))
+    }
+
+    /// The local proof of one change and its digest tree.
+    pub(super) fn tree(
+        &self,
+        index: usize,
+        threads: usize,
+        leaves: usize,
+    ) -> Result<(Findings, Tree), RunError> {
+        self.steadily(index, || {
+            let tree = Mutex::new(Tree::new(leaves));
+            let sink = |rows: &[RowFacts]| tree.lock().add(rows);
+            let detail = Detail { leaves, wanted: None, sink: &sink };
+            let findings = self.look(index, threads, Some(&detail))?;
+            Ok((findings, tree.into_inner()))
+        })
+    }
+
+    /// Hands the facts of the rows of some leaves, with their keys, to `sink`.
+    pub(super) fn rows_of(
+        &self,
+        index: usize,
+        threads: usize,
+        leaves: usize,
+        wanted: &LeafSet,
+        sink: &(dyn Fn(&[RowFacts]) + Sync),
+    ) -> Result<(), RunError> {
+        let detail = Detail { leaves, wanted: Some(wanted), sink };
+        self.look(index, threads, Some(&detail))?;
+        Ok(())
+    }
+
+    fn look(
+        &self,
+        index: usize,
+        threads: usize,
+        detail: Option<&Detail<'_>>,
+    ) -> Result<Findings, RunError> {
+        let target = &self.changes[index].target;
+        let threads = super::job::threads(threads);
+        let mut findings = prove_all(&self.db, target, threads, &RwLock::new(()), detail)?;
+        if self.closed && matches!(target.layout, Layout::Plain) {
+            findings.proof.unproven = findings.proof.differing;
+        }
+        Ok(findings)
+    }
+
+    /// Does `work` again where the table's rows may have been renumbered meanwhile.
+    pub(super) fn steadily<T>(
+        &self,
+        index: usize,
+        mut work: impl FnMut() -> Result<T, RunError>,
+    ) -> Result<T, RunError> {
+        let stable = self.changes[index].target.table.scan.stable;
+        for _ in 0..ROUNDS {
+            let before = self.schema_version()?;
+            let done = work()?;
+            if stable || self.schema_version()? == before {
+                return Ok(done);
+            }
+        }
+        Err(WriteError::SchemaChanged.into())
+    }
+
+    fn schema_version(&self) -> Result<i64, DbError> {
+        self.conn
+            .query_row("PRAGMA schema_version", [], |row| row.get(0))
+            .doing("read the schema's version")
+    }
+}
+
+/// The migration's row; refuses a migration that has no proof.
+fn check_phase(
+    conn: &Connection,
+    db: &Path,
+    migration: &Migration,
+) -> Result<MigrationRow, RunError> {
+    let id = migration.id.as_str();
+    let db = db.display();
+    let row = if state::exists(conn)? { MigrationRow::read(conn, id)? } else { None };
+    let Some(row) = row else {
+        return Err(RunError::refused(
+            id,
+            format!("{db} has never run it"),
+            "`dotfill run` it there first",
+        ));
+    };
+    if row.digest != migration.digest {
+        return Err(RunError::refused(
+            id,
+            format!("the database {db} has run another file under that id"),
+            "verify with the file that was run",
+        ));
+    }
+    match row.phase {
+        Phase::Open | Phase::Closed | Phase::Applied => Ok(row),
+        phase => Err(RunError::refused(
+            id,
+            format!("in {db} it is {phase}, and there is no proof to make again"),
+            "`dotfill run` fills and proves it first",
+        )),
+    }
+}
