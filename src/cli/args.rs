@@ -70,6 +70,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Write delta segments into a replica that cannot derive, or has joined late; resumes
     Apply(ApplyArgs),
+    /// Say what deltas hold, what they cost, and whether they are whole; writes nothing
+    Inspect(InspectArgs),
     /// A whole migration on a database that it makes, with the bill at the end
     Demo(DemoArgs),
     /// Print the completions of a shell
@@ -228,6 +230,17 @@ pub struct DoctorArgs {
     /// The database.
     #[command(flatten)]
     pub db: DbArgs,
+}
+
+/// Arguments of `inspect`.
+#[derive(Args, Clone, Debug)]
+pub struct InspectArgs {
+    /// A folder of deltas, one file of it, or a saved stream
+    #[arg(value_name = "DIR|FILE")]
+    pub path: PathBuf,
+    /// Show the first rows of each change
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub rows: u64,
 }
 
 /// Arguments of `demo`.

@@ -13,6 +13,7 @@ pub mod exit;
 mod export;
 mod failure;
 mod forget;
+mod inspect;
 mod log;
 mod output;
 pub mod plan;
@@ -102,6 +103,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
         Command::Forget(args) => forget::run(args, json),
         Command::Export(args) => export::run(args, context),
         Command::Apply(args) => apply::run(args, context),
+        Command::Inspect(args) => inspect::run(args, json),
         Command::Demo(args) => {
             demo::run(&demo::DemoOptions { rows: args.rows, folder: args.folder.clone(), json })
         }
@@ -141,8 +143,12 @@ fn migration(command: &Command) -> Option<&str> {
         Command::Digest(args) => Some(&args.one.migration),
         Command::Close(args) | Command::Rollback(args) => Some(&args.one.migration),
         Command::Export(args) => Some(&args.one.migration),
-        // Its migration is named by the deltas themselves.
-        Command::Apply(_) | Command::Doctor(_) | Command::Demo(_) | Command::Completions(_) => None,
+        // What deltas are of they say themselves.
+        Command::Apply(_)
+        | Command::Inspect(_)
+        | Command::Doctor(_)
+        | Command::Demo(_)
+        | Command::Completions(_) => None,
     }
 }
 

@@ -103,7 +103,9 @@ fn key(rows: &Rows, i: usize) -> Vec<Datum> {
 /// The values of a key, one after the other.
 pub(super) fn encode_key(key: &[Datum]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    key.iter().for_each(|value| encode(value.as_ref(), &mut bytes));
+    for value in key {
+        encode(value.as_ref(), &mut bytes);
+    }
     bytes
 }
 

@@ -111,6 +111,7 @@ impl Column {
     }
 
     /// The values in order.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = ValueRef<'_>> {
         (0..self.len()).map(|i| self.get(i))
     }

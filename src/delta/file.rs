@@ -107,6 +107,7 @@ pub(super) struct Prefix {
 }
 
 /// Where fields of the prefix stand, for messages.
+const KIND_AT: usize = 10;
 pub(super) const ORDINAL_AT: u64 = 16;
 pub(super) const PREVIOUS_AT: u64 = 20;
 pub(super) const MIGRATION_AT: u64 = 52;
@@ -202,8 +203,7 @@ pub(super) fn verify(bytes: &[u8]) -> Result<Verified<'_>, Bad> {
 /// Where a file whose digest does not fit was changed: the first block that does not have its own
 /// digest, else the part before the blocks or the digest at the end.
 fn locate(content: &[u8]) -> Bad {
-    let head = Cursor::new(&[], LENGTH_PREFIX)
-        .bad("it does not have its digest, and not for one of its blocks");
+    let head = Cursor::new(&[], KIND_AT).bad("it does not have its digest, its blocks apart");
     let Ok(mut blocks) = segment::blocks_of(content) else { return head };
     while blocks.left() > 0 {
         if let Err(bad) = block::skim(&mut blocks) {

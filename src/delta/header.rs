@@ -9,6 +9,7 @@
 
 use super::cursor::{Cursor, put_bytes};
 use super::error::{Bad, DeltaError};
+use super::file::{self, Prefix};
 use crate::migration::{Migration, MigrationId};
 
 /// What a chain is of.
@@ -106,6 +107,21 @@ impl ChainHeader {
             })
             .or_else(|| text("scope", format!("{:?}", self.scope), format!("{:?}", other.scope)))
             .or_else(|| text("table shape", describe(&self.shapes), describe(&other.shapes)))
+    }
+
+    /// Whether a file is of the same migration.
+    pub(super) fn check_digest(&self, prefix: &Prefix, name: &str) -> Result<(), DeltaError> {
+        let (want, got) = (&self.migration_digest, &prefix.migration_digest);
+        if want == got {
+            return Ok(());
+        }
+        Err(DeltaError::Foreign {
+            file: name.to_owned(),
+            offset: file::MIGRATION_AT,
+            what: "migration",
+            want: hex(want),
+            got: hex(got),
+        })
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {

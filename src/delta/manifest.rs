@@ -82,8 +82,14 @@ pub(super) fn build(
     })
 }
 
-/// Reads a manifest whose file has been verified.
-pub(super) fn get(verified: Verified<'_>) -> Result<Manifest, Bad> {
+impl Manifest {
+    /// Reads a manifest whose file has been verified.
+    pub(super) fn read(verified: Verified<'_>, name: &str) -> Result<Self, DeltaError> {
+        get(verified).map_err(|bad| bad.of(name))
+    }
+}
+
+fn get(verified: Verified<'_>) -> Result<Manifest, Bad> {
     let Verified { prefix, digest, body: mut cursor } = verified;
     get_id(&mut cursor)?;
     let segments = cursor.u32()?;

@@ -2,7 +2,7 @@
 //! the format, writing it durably and reading it without trust; does not touch a database.
 //!
 //! # Definitions
-//! A *chain* is a sequence of files with consecutive ordinals ([`file`](self)), each of which holds
+//! A *chain* is a sequence of files with consecutive ordinals, each of which holds
 //! the digest of the one before: a *header* (what the chain is of), then *segments* (rows of one
 //! change each), and a *manifest* (what the chain holds up to there). A chain is *whole* where its
 //! last file is a manifest. A *block* is one batch of rows in columns; a segment has any number of
@@ -45,6 +45,7 @@ mod rows;
 mod segment;
 mod sink;
 mod source;
+mod survey;
 mod writer;
 
 pub use block::{EncodedBlock, encode_block};
@@ -59,6 +60,7 @@ pub use rows::{ImpliedKeys, KeyDigest, Keys, Rows};
 pub use segment::{KeyRange, Segment};
 pub use sink::{DirectorySink, MemorySink, NullSink, Recorded, Sink, StreamSink};
 pub use source::{DirectorySource, MemorySource, RawFile, Source, StreamSource};
+pub use survey::{ChangeSurvey, ColumnSurvey, Example, Survey, survey};
 pub use writer::{ChainWriter, SegmentStats};
 
 /// Bytes that the rows of one block take, at most: [`Rows::byte_size`] of what is encoded, and of

@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::{Bad, DeltaError};
+use super::error::DeltaError;
 use super::file::{self, FileKind, Prefix, Verified};
 use super::header::{ChainHeader, hex};
-use super::manifest::{self, ChainStats, Manifest};
+use super::manifest::{ChainStats, Manifest};
 use super::segment::Segment;
 use super::source::{DirectorySource, RawFile, Source};
 
@@ -121,16 +121,7 @@ impl ChainReader {
 
     /// Whether a sound file is the next one of this chain.
     fn check_place(&self, prefix: &Prefix, name: &str) -> Result<(), DeltaError> {
-        let (want, got) = (&self.header.migration_digest, &prefix.migration_digest);
-        if want != got {
-            return Err(DeltaError::Foreign {
-                file: name.to_owned(),
-                offset: file::MIGRATION_AT,
-                what: "migration",
-                want: hex(want),
-                got: hex(got),
-            });
-        }
+        self.header.check_digest(prefix, name)?;
         let order = |offset, problem: String| {
             Err(DeltaError::Order { file: name.to_owned(), offset, problem })
         };
@@ -155,19 +146,17 @@ impl ChainReader {
     /// Reads a manifest and compares its counts with what came.
     fn manifest(&self, verified: Verified<'_>, name: &str) -> Result<Manifest, DeltaError> {
         let at = verified.body.clone();
-        let read = || -> Result<Manifest, Bad> {
-            let manifest = manifest::get(verified)?;
-            let ChainStats { segments, rows, bytes, .. } = &self.stats;
-            let same = manifest.segments == *segments
-                && manifest.rows == *rows
-                && manifest.bytes == *bytes;
-            if same { Ok(manifest) } else { Err(at.bad("it counts other files than those before")) }
-        };
-        read().map_err(|bad| bad.of(name))
+        let manifest = Manifest::read(verified, name)?;
+        let ChainStats { segments, rows, bytes, .. } = &self.stats;
+        if (manifest.segments, &manifest.rows, manifest.bytes) == (*segments, rows, *bytes) {
+            return Ok(manifest);
+        }
+        Err(at.bad("it counts other files than those before").of(name))
     }
 }
 
-fn read_header(raw: &RawFile) -> Result<(ChainHeader, [u8; 32]), DeltaError> {
+/// Reads the file of a header, and its digest.
+pub(super) fn read_header(raw: &RawFile) -> Result<(ChainHeader, [u8; 32]), DeltaError> {
     let verified = file::verify(&raw.bytes).map_err(|bad| bad.of(&raw.name))?;
     let Verified { prefix, digest, mut body } = verified;
     if prefix.kind != FileKind::Header || prefix.ordinal != 0 || prefix.previous != [0; 32] {

@@ -4,7 +4,8 @@
 //! The body of a segment: `text` migration id; u16 LE index of the change; u64 LE rows of all
 //! blocks; `text` checkpoint, by which the writer resumes; one byte 1 where a key range follows, else
 //! 0; the key of the first row of the first block and that of the last row of the last block, as
-//! `bytes` each; u32 LE count of blocks; the blocks ([`super::block`]).
+//! `bytes` each; u32 LE count of blocks; BLAKE3 of all bytes of the file from offset 16 up to here,
+//! by which damage before the blocks is told from damage in them; the blocks ([`super::block`]).
 //!
 //! # Invariants
 //! The key range is for people: rows between need not be in any order. It is left out where its keys
@@ -13,7 +14,7 @@
 use std::sync::Arc;
 
 use super::block::{self, BlockEntry, EncodedBlock};
-use super::cursor::{Cursor, put_bytes};
+use super::cursor::{Cursor, length, put_bytes};
 use super::error::{Bad, DeltaError};
 use super::file::{self, FileKind, Prefix, Verified};
 use super::header::{ChainHeader, get_id};
@@ -160,6 +161,7 @@ impl Segment {
             let Verified { prefix, digest, body: mut cursor } = file::verify(&bytes)?;
             let start = cursor.clone();
             let head = get_head(&mut cursor)?;
+            check_head(&bytes, &mut cursor)?;
             let columns = header.shapes.get(head.change).map(|shape| shape.key.len());
             let columns = columns.ok_or_else(|| start.bad("the migration has no such change"))?;
             let range = get_range(&bytes, head.range, columns)?;
@@ -200,8 +202,12 @@ pub(super) fn build(
         out.extend_from_slice(&rows.to_le_bytes());
         put_bytes(checkpoint.as_bytes(), out);
         put_range(blocks, out);
-        out.extend_from_slice(&super::cursor::length(blocks.len()).to_le_bytes());
-        blocks.iter().for_each(|block| out.extend_from_slice(&block.bytes));
+        out.extend_from_slice(&length(blocks.len()).to_le_bytes());
+        let digest = blake3::hash(&out[file::LENGTH_PREFIX..]);
+        out.extend_from_slice(digest.as_bytes());
+        for block in blocks {
+            out.extend_from_slice(&block.bytes);
+        }
     })
 }
 
@@ -238,6 +244,17 @@ fn get_head(cursor: &mut Cursor<'_>) -> Result<Head, Bad> {
     Ok(Head { change, rows, checkpoint, range, blocks: cursor.u32()? })
 }
 
+/// Compares the digest of what stands before the blocks, which is next.
+fn check_head(content: &[u8], cursor: &mut Cursor<'_>) -> Result<(), Bad> {
+    let start = cursor.clone();
+    let digest = blake3::hash(&content[file::LENGTH_PREFIX..cursor.at()]);
+    if cursor.array()? == *digest.as_bytes() {
+        Ok(())
+    } else {
+        Err(start.bad("what stands before the blocks does not have its digest"))
+    }
+}
+
 /// The keys that stand at these places.
 fn get_range(
     bytes: &[u8],
@@ -267,5 +284,6 @@ pub(super) fn blocks_of(content: &[u8]) -> Result<Cursor<'_>, Bad> {
     let mut cursor = Cursor::new(content, 0);
     cursor.take(file::PREFIX_BYTES)?;
     get_head(&mut cursor)?;
+    check_head(content, &mut cursor)?;
     Ok(cursor)
 }

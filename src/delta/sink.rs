@@ -50,12 +50,13 @@ impl DirectorySink {
     pub(super) fn open(dir: &Path) -> Self {
         Self { dir: dir.to_owned() }
     }
+}
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    }
+/// Writes a file anew, to the disk.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 impl Sink for DirectorySink {
@@ -66,7 +67,7 @@ impl Sink for DirectorySink {
     fn put(&mut self, name: FileName, bytes: &[u8]) -> Result<(), DeltaError> {
         let path = self.dir.join(name.to_string());
         let temporary = self.dir.join(format!("{TEMPORARY}{name}"));
-        self.write(&temporary, bytes).map_err(DeltaError::io("write", show(&temporary)))?;
+        write(&temporary, bytes).map_err(DeltaError::io("write", show(&temporary)))?;
         fs::rename(&temporary, &path).map_err(DeltaError::io("name the file", show(&path)))?;
         File::open(&self.dir)
             .and_then(|dir| dir.sync_all())

@@ -33,7 +33,7 @@ pub(super) fn examine(
         return Ok(Finding::ok(
             format!("clock rows of {name}"),
             "none for the values that were derived: cr-sqlite's own sync does not carry them, a \
-             replica that joins later derives them itself, and a full crsql_commit_alter would \
+             replica that joins later derives them itself or takes them by `dotfill apply`, and a full crsql_commit_alter would \
              stamp them",
         ));
     }

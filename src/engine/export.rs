@@ -334,15 +334,16 @@ impl Export<'_> {
             digest: None,
             seconds: 0.0,
         };
+        let mut stats = self.writer.stats().clone();
         if !stopped {
             self.monitor.commit(false);
-            let stats = self.writer.finish(&[("rows_pending", self.noted.to_string())])?;
+            stats = self.writer.finish(&[("rows_pending", self.noted.to_string())])?;
             self.monitor.commit(true);
-            report.segments = u64::from(stats.segments);
-            report.delta_bytes = stats.bytes;
-            report.bytes_per_row = stats.bytes as f64 / report.rows.max(1) as f64;
             report.digest = Some(stats.digest.iter().map(|byte| format!("{byte:02x}")).collect());
         }
+        report.segments = u64::from(stats.segments);
+        report.delta_bytes = stats.bytes;
+        report.bytes_per_row = stats.bytes as f64 / report.rows.max(1) as f64;
         report.seconds = began.elapsed().as_secs_f64();
         Ok(report)
     }

@@ -70,7 +70,8 @@ pub(super) fn owes(resolved: &Resolved) -> Vec<String> {
             "every replica derives for itself: run dotfill on each, then compare what `dotfill \
              digest` prints on each",
             "the values have no clock rows, so cr-sqlite's own sync does not carry them: a replica \
-             that joins later runs the migration itself, or begins as a copy of a filled file",
+             that joins later runs the migration itself, takes them by `dotfill export` and \
+             `dotfill apply`, or begins as a copy of a filled file",
             "a later full crsql_commit_alter stamps these values at version 1, with a change \
              record for each; Corrosion's own schema change does not",
             "a user who writes the value that is already there leaves no change record",

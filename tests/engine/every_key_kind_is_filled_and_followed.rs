@@ -146,9 +146,14 @@ impl Kind {
         assert_sound(conn);
     }
 
-    /// A database with the rows of `from`, users' values and all, but without derived ones.
+    /// A database with the rows of `from`, users' marks and all, but without values.
     fn copy_without_values(&self, from: &PlainDb) -> PlainDb {
         let db = plain_db(self.schema);
+        self.copy_rows(from, &db);
+        db
+    }
+
+    fn copy_rows(&self, from: &PlainDb, db: &PlainDb) {
         let table = self.sql_table();
         db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
         db.execute("ATTACH ?1 AS source", [from.db()]).unwrap();
@@ -158,7 +163,6 @@ impl Kind {
         ))
         .unwrap();
         db.execute_batch("DETACH source").unwrap();
-        db
     }
 
     /// The replica that was filled feeds another one, which then has all values but users' ones.
@@ -198,6 +202,14 @@ impl Kind {
         assert_sound(&to);
         let again = apply_deltas(to.db(), &dir);
         assert_eq!((again.rows_written, again.rows_unchanged), (0, exported.rows));
+
+        // The deltas come before the rows.
+        let late = plain_db(self.schema);
+        assert_eq!(apply_deltas(late.db(), &dir).rows_pending, exported.rows);
+        self.copy_rows(from, &late);
+        let applied = apply_deltas(late.db(), &dir);
+        assert_eq!((applied.rows_pending, applied.rows_deleted), (0, 0));
+        assert_eq!(count(&late, &wrong), 0, "rows that came late did not get their value");
     }
 
     fn database(&self) -> PlainDb {

@@ -177,6 +177,11 @@ fn and_takes_them_from_a_stream() {
     assert!(said.contains("\"rows\": 17"), "the report goes to standard error: {said}");
     let report: serde_json::Value = serde_json::from_slice(&receiver.stdout).unwrap();
     assert_eq!((&report["rows_written"], &report["outcome"]), (&17.into(), &"complete".into()));
+    let status = dotfill(&["status", "--db", new.db(), "--json"]).expect_code(0);
+    assert_eq!(
+        (&status.json[0]["rows_total"], &status.json[0]["percent"]),
+        (&17.into(), &100.0.into())
+    );
     assert_eq!(new.machines_rows(), pair.a.machines_rows());
 }
 

@@ -15,6 +15,8 @@
 //! | 5 | the same in upper case |
 //! | 6 | 16 bytes, big-endian |
 
+use std::ops::Range;
+
 use super::{Values, numbers};
 use crate::delta::cursor::Cursor;
 use crate::delta::error::{Bad, DeltaError};
@@ -100,12 +102,12 @@ impl Parser {
                 fits.then(|| self.number(value, 5)).flatten()
             }
             Form::Uuid(_) => {
-                let [a, b, c, d, e] = groups(value)?;
+                let hyphens = value.len() == 36 && HYPHENS.iter().all(|i| value[*i] == b'-');
                 let mut plain = [0; 32];
-                for (part, from) in [(a, 0), (b, 8), (c, 12), (d, 16), (e, 20)] {
-                    plain[from..from + part.len()].copy_from_slice(part);
+                for (to, from) in GROUPS {
+                    plain[to].copy_from_slice(value.get(from)?);
                 }
-                self.number(&plain, 4)
+                hyphens.then(|| self.number(&plain, 4)).flatten()
             }
             Form::Simple(_) => (value.len() == 32).then(|| self.number(value, 4)).flatten(),
             Form::Bytes => value.try_into().ok().map(u128::from_be_bytes),
@@ -124,11 +126,12 @@ impl Parser {
     }
 }
 
-/// The five groups of a UUID.
-fn groups(value: &[u8]) -> Option<[&[u8]; 5]> {
-    let hyphens = value.len() == 36 && [8, 13, 18, 23].iter().all(|i| value[*i] == b'-');
-    hyphens.then(|| [&value[..8], &value[9..13], &value[14..18], &value[19..23], &value[24..]])
-}
+/// Where the digits of a UUID stand among its 32 digits, and in its text.
+const GROUPS: [(Range<usize>, Range<usize>); 5] =
+    [(0..8, 0..8), (8..12, 9..13), (12..16, 14..18), (16..20, 19..23), (20..32, 24..36)];
+
+/// Where its hyphens stand.
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
 /// `ids`, read; each is written by [`Ids::put`].
 pub(super) struct Ids {
@@ -174,12 +177,11 @@ impl Ids {
             Form::Simple(case) => out.extend(digits::<32>(id, 4, HEX[case])),
             Form::Uuid(case) => {
                 let plain = digits::<32>(id, 4, HEX[case]);
-                for (i, group) in [0..8, 8..12, 12..16, 16..20, 20..32].into_iter().enumerate() {
-                    if i > 0 {
-                        out.push(b'-');
-                    }
-                    out.extend_from_slice(&plain[group]);
+                let mut text = [b'-'; 36];
+                for (from, to) in GROUPS {
+                    text[to].copy_from_slice(&plain[from]);
                 }
+                out.extend(text);
             }
             Form::Bytes => out.extend(id.to_be_bytes()),
         }

@@ -167,9 +167,8 @@ fn get_classes(cursor: &mut Cursor<'_>, n: usize) -> Result<Vec<Class>, Bad> {
         code => return Err(start.unknown(format!("the storage class {code}"))),
     }
     .into_iter();
-    let mut class = |present: bool| match present {
-        false => Some(Class::Null),
-        true => codes.next().and_then(class_of),
+    let mut class = |present: bool| {
+        if present { codes.next().and_then(class_of) } else { Some(Class::Null) }
     };
     let classes: Option<Vec<Class>> = present.into_iter().map(&mut class).collect();
     let rest = codes.next();

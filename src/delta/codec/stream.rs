@@ -72,7 +72,7 @@ pub(in crate::delta) fn put(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Delta
     let failed = DeltaError::io("compress", "a block");
     SQUEEZER.with_borrow_mut(|slot| {
         let squeezer =
-            ready(slot, Squeezer::new).map_err(DeltaError::io("start zstd for", "it"))?;
+            set_up(slot, Squeezer::new).map_err(DeltaError::io("start zstd for", "it"))?;
         let frame = squeezer.squeeze(bytes).map_err(failed)?;
         if frame.len() + 1 < bytes.len() {
             out.push(ZSTD);
@@ -92,9 +92,9 @@ fn put_stored(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-fn ready<T>(slot: &mut Option<T>, make: impl FnOnce() -> io::Result<T>) -> io::Result<&mut T> {
+fn set_up<T>(slot: &mut Option<T>, make: impl FnOnce() -> io::Result<T>) -> io::Result<&mut T> {
     Ok(match slot {
-        Some(made) => made,
+        Some(there) => there,
         None => slot.insert(make()?),
     })
 }
@@ -143,7 +143,7 @@ pub(in crate::delta) fn get<'a>(cursor: &mut Cursor<'a>, limit: usize) -> Result
 fn expand(frame: &[u8], length: usize) -> Option<Vec<u8>> {
     EXPANDER.with_borrow_mut(|slot| {
         // Why it fails does not matter to the caller: the bytes are none that we write.
-        let expander = ready(slot, Decompressor::new).ok()?;
+        let expander = set_up(slot, Decompressor::new).ok()?;
         let mut bytes = Vec::with_capacity(length);
         let written = expander.decompress_to_buffer(frame, &mut bytes).ok()?;
         (written == length && bytes.len() == length).then_some(bytes)
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn more_than_the_limit_is_refused_before_it_is_expanded() {
         let mut out = Vec::new();
-        put(&[7; 1 << 20], &mut out).expect("memory");
+        put(&vec![7; 1 << 20], &mut out).expect("memory");
         assert!(out.len() < 200);
         assert!(get(&mut Cursor::new(&out, 0), (1 << 20) - 1).is_err());
         assert!(get(&mut Cursor::new(&out, 0), 1 << 20).is_ok());

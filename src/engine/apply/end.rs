@@ -21,7 +21,11 @@ impl Apply<'_, '_> {
             for (target, change) in &done {
                 let mut change = change.clone();
                 change.phase = becomes.unwrap_or(change.phase);
-                change.filled |= becomes.is_some();
+                if becomes.is_some() {
+                    change.filled = true;
+                    // Of a stream it is known only now.
+                    change.rows_total = change.counters.rows_passed;
+                }
                 change.save(conn)?;
                 end_notes(conn, replica, target)?;
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::delta::{ChainHeader, ChainReader, DeltaError, Item, Rows, Segment};
+use crate::delta::{ChainHeader, ChainReader, DeltaError, Item, Keys, Rows, Segment};
 use crate::engine::RunError;
 use crate::state::AppliedRow;
 use crate::write::Slice;
@@ -16,6 +16,8 @@ use crate::write::Slice;
 pub(in crate::engine) const EACH_KEY_ONCE: &str = "keys:";
 /// Blocks that are decoded ahead of the writer.
 const AHEAD: usize = 2;
+/// Rows that are proven together where nothing is written.
+const DONE_ROWS: usize = 16_384;
 /// How long the writer waits for a block before it looks after its lease and for signals.
 const WAIT: Duration = Duration::from_millis(50);
 /// How often a chain that is followed is looked at for more.
@@ -133,11 +135,18 @@ impl Feed {
         Self { blocks, done, waiting: VecDeque::new(), idle: None, end: None }
     }
 
-    /// The next batch of about `rows` rows.
+    /// The next batch of about `rows` rows; of more where they are only to be proven, which locks
+    /// nobody out.
     pub(super) fn next(&mut self, rows: u64) -> Result<Fed, RunError> {
-        let rows = usize::try_from(rows).unwrap_or(usize::MAX).max(1);
+        let mut rows = usize::try_from(rows).unwrap_or(usize::MAX).max(1);
         let mut batch: Option<Batch> = None;
         loop {
+            if batch.is_none()
+                && self.has_more()?
+                && self.waiting.front().is_some_and(|p| p.is_done)
+            {
+                rows = rows.max(DONE_ROWS);
+            }
             let taken = batch.as_ref().map_or(0, |b| usize::try_from(b.rows).unwrap_or(rows));
             if taken >= rows || !self.has_more()? {
                 break;
@@ -277,17 +286,21 @@ fn send_blocks(
     header: &ChainHeader,
     blocks: &Sender<Sent>,
 ) -> Result<bool, DeltaError> {
+    let unsupported = |what: &str| DeltaError::Unsupported {
+        file: segment.name().to_owned(),
+        offset: 0,
+        what: what.to_owned(),
+    };
     if !segment.checkpoint().starts_with(EACH_KEY_ONCE) {
-        return Err(DeltaError::Unsupported {
-            file: segment.name().to_owned(),
-            offset: 0,
-            what: "rows that may come twice".to_owned(),
-        });
+        return Err(unsupported("rows that may come twice"));
     }
     let mut first = 0;
     for i in 0..segment.blocks() {
-        let rows = Arc::new(segment.decode(i, header)?);
-        let count = rows.len() as u64;
+        let rows = segment.decode(i, header)?;
+        if let Keys::Implied(_) = rows.keys {
+            return Err(unsupported("rows without keys"));
+        }
+        let (count, rows) = (rows.len() as u64, Arc::new(rows));
         let block = Block {
             change: segment.change(),
             ordinal: segment.ordinal(),

@@ -1,0 +1,275 @@
+//! What a chain holds and what it costs, for people: every file verified, every block decoded, and
+//! the first thing that is wrong. Prints nothing.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::error::DeltaError;
+use super::file::{self, FileKind, FileName, LENGTH_PREFIX};
+use super::header::{ChainHeader, Scope, hex};
+use super::manifest::Manifest;
+use super::reader::{ChainReader, Item, read_header};
+use super::rows::{Keys, Rows};
+use super::segment::Segment;
+use super::sink::show;
+use super::source::{DirectorySource, RawFile, Source, StreamSource};
+use crate::db::Datum;
+
+/// What a folder, a saved stream, or one file of a folder holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Survey {
+    /// Sound and complete: a chain to its manifest, or the one file that was asked for.
+    pub whole: bool,
+    /// What is wrong, where it is not whole.
+    pub problem: Option<String>,
+    /// The migration.
+    pub migration: Option<String>,
+    /// Its digest, as hexadecimal digits.
+    pub migration_digest: Option<String>,
+    /// The dotfill that began the chain.
+    pub tool_version: Option<String>,
+    /// The `SQLite` that derived the values.
+    pub sqlite_version: Option<String>,
+    /// `all` rows, or `some`.
+    pub scope: Option<&'static str>,
+    /// Files that are sound, header and manifests included.
+    pub files: u64,
+    /// Segments among them.
+    pub segments: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// The digest of the last of them, which stands for the chain.
+    pub digest: Option<String>,
+    /// What the writer said in the last manifest.
+    pub facts: Vec<(String, String)>,
+    /// What is there of each change of the migration.
+    pub changes: Vec<ChangeSurvey>,
+    /// The first rows of each change, as many as were asked for.
+    pub examples: Vec<Example>,
+}
+
+/// What a chain holds of one change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ChangeSurvey {
+    /// The table.
+    pub table: String,
+    /// The column.
+    pub column: String,
+    /// Segments.
+    pub segments: u64,
+    /// Blocks in them.
+    pub blocks: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Rows whose key the receiver must have.
+    pub rows_implied: u64,
+    /// Rows whose value is NULL.
+    pub rows_null: u64,
+    /// Bytes of the segments.
+    pub bytes: u64,
+    /// Bytes of each column: the key's, then the value's; what is left are headers and digests.
+    pub columns: Vec<ColumnSurvey>,
+}
+
+/// What one column takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ColumnSurvey {
+    /// Its name.
+    pub name: String,
+    /// Bytes, compressed.
+    pub bytes: u64,
+}
+
+/// A row as people write it: SQL literals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Example {
+    /// The index of its change.
+    pub change: usize,
+    /// The ordinal of its segment.
+    pub segment: u32,
+    /// Its key; empty where it is implied.
+    pub key: Vec<String>,
+    /// The value.
+    pub value: String,
+}
+
+/// Looks at a folder, a saved stream, or one file of a folder; `examples` rows of each change are
+/// returned. What is wrong is part of the result.
+///
+/// # Errors
+/// [`DeltaError::Io`] where `path` cannot be read at all.
+pub fn survey(path: &Path, examples: u64) -> Result<Survey, DeltaError> {
+    let mut survey = Survey::default();
+    let looked = look(path, examples, &mut survey);
+    if let Err(error) = looked {
+        if matches!(error, DeltaError::Io { .. }) {
+            return Err(error);
+        }
+        survey.whole = false;
+        survey.problem = Some(error.to_string());
+    }
+    Ok(survey)
+}
+
+fn look(path: &Path, examples: u64, survey: &mut Survey) -> Result<(), DeltaError> {
+    let meta = std::fs::metadata(path).map_err(DeltaError::io("look at", show(path)))?;
+    if meta.is_dir() {
+        return survey.chain(Box::new(DirectorySource::open(path)), examples);
+    }
+    let file = File::open(path).map_err(DeltaError::io("open", show(path)))?;
+    let mut start = Vec::new();
+    file.take(LENGTH_PREFIX as u64)
+        .read_to_end(&mut start)
+        .map_err(DeltaError::io("read", show(path)))?;
+    file::claimed_length(&start).map_err(|bad| bad.of(&show(path)))?;
+    let file = File::open(path).map_err(DeltaError::io("open", show(path)))?;
+    let mut source = StreamSource::new(show(path), BufReader::new(file));
+    if start[10] == FileKind::Header as u8 {
+        return survey.chain(Box::new(source), examples);
+    }
+    let raw = source.next()?;
+    let last = source.next()?.is_none();
+    match raw {
+        Some(raw) if last => survey.lone(path, &raw, examples),
+        _ => Err(DeltaError::Order {
+            file: show(path),
+            offset: file::ORDINAL_AT,
+            problem: "a stream begins with its header".to_owned(),
+        }),
+    }
+}
+
+impl Survey {
+    fn chain(&mut self, source: Box<dyn Source>, examples: u64) -> Result<(), DeltaError> {
+        let mut reader = ChainReader::open(source)?;
+        let header = reader.header().clone();
+        self.header(&header);
+        loop {
+            self.files += 1;
+            self.bytes = reader.stats().bytes;
+            self.digest = Some(hex(&reader.stats().digest));
+            match reader.next_item()? {
+                Some(Item::Segment(segment)) => self.segment(&segment, &header, examples)?,
+                Some(Item::Manifest(manifest)) => self.facts = manifest.facts,
+                None => break,
+            }
+        }
+        reader.finish()?;
+        self.whole = true;
+        Ok(())
+    }
+
+    /// One file that is no header: the header lies beside it.
+    fn lone(&mut self, path: &Path, raw: &RawFile, examples: u64) -> Result<(), DeltaError> {
+        let name = FileName { ordinal: 0, kind: FileKind::Header }.to_string();
+        let beside = path.with_file_name(&name);
+        if !beside.exists() {
+            let place = format!("the folder of {}", show(path));
+            return Err(DeltaError::Missing { place, file: name });
+        }
+        let file = File::open(&beside).map_err(DeltaError::io("open", show(&beside)))?;
+        let first = StreamSource::new(show(&beside), BufReader::new(file)).next()?;
+        let Some(first) = first else {
+            return Err(DeltaError::Missing { place: show(path), file: name });
+        };
+        let (header, _) = read_header(&first)?;
+        self.header(&header);
+        let verified = file::verify(&raw.bytes).map_err(|bad| bad.of(&raw.name))?;
+        header.check_digest(&verified.prefix, &raw.name)?;
+        self.files = 1;
+        self.bytes = raw.bytes.len() as u64;
+        self.digest = Some(hex(&verified.digest));
+        if verified.prefix.kind == FileKind::Segment {
+            let segment = Segment::open(&raw.name, Arc::clone(&raw.bytes), &header)?;
+            self.segment(&segment, &header, examples)?;
+        } else {
+            self.facts = Manifest::read(verified, &raw.name)?.facts;
+        }
+        self.whole = true;
+        Ok(())
+    }
+
+    fn header(&mut self, header: &ChainHeader) {
+        self.migration = Some(header.migration.to_string());
+        self.migration_digest = Some(hex(&header.migration_digest));
+        self.tool_version = Some(header.tool_version.clone());
+        self.sqlite_version = Some(header.sqlite_version.clone());
+        self.scope = Some(match header.scope {
+            Scope::All => "all",
+            Scope::Some => "some",
+        });
+        self.changes = header
+            .shapes
+            .iter()
+            .map(|shape| {
+                let names = shape.key.iter().map(|key| &key.name).chain([&shape.column]);
+                ChangeSurvey {
+                    table: shape.table.clone(),
+                    column: shape.column.clone(),
+                    columns: names
+                        .map(|name| ColumnSurvey { name: name.clone(), bytes: 0 })
+                        .collect(),
+                    ..ChangeSurvey::default()
+                }
+            })
+            .collect();
+    }
+
+    fn segment(
+        &mut self,
+        segment: &Segment,
+        header: &ChainHeader,
+        examples: u64,
+    ) -> Result<(), DeltaError> {
+        header.shape(segment.change())?;
+        for i in 0..segment.blocks() {
+            let sizes = segment.column_bytes(i, header)?;
+            let rows = segment.decode(i, header)?;
+            let change = &mut self.changes[segment.change()];
+            let missing = (examples - examples.min(change.rows)).min(rows.len() as u64);
+            change.block(&rows, &sizes);
+            self.examples.extend(first_rows(segment, &rows, missing));
+        }
+        let change = &mut self.changes[segment.change()];
+        change.segments += 1;
+        change.bytes += segment.byte_len();
+        self.segments += 1;
+        self.rows += segment.rows();
+        Ok(())
+    }
+}
+
+impl ChangeSurvey {
+    fn block(&mut self, rows: &Rows, sizes: &[u64]) {
+        self.blocks += 1;
+        self.rows += rows.len() as u64;
+        if matches!(rows.keys, Keys::Implied(_)) {
+            self.rows_implied += rows.len() as u64;
+        }
+        let null =
+            |value: &rusqlite::types::ValueRef<'_>| *value == rusqlite::types::ValueRef::Null;
+        self.rows_null += rows.values.iter().filter(null).count() as u64;
+        for (column, bytes) in self.columns.iter_mut().rev().zip(sizes.iter().rev()) {
+            column.bytes += bytes;
+        }
+    }
+}
+
+fn first_rows(segment: &Segment, rows: &Rows, n: u64) -> Vec<Example> {
+    let literal = |value| Datum::from(value).to_string();
+    (0..rows.len())
+        .zip(0..n)
+        .map(|(i, _)| Example {
+            change: segment.change(),
+            segment: segment.ordinal(),
+            key: rows.key(i).map(literal).collect(),
+            value: literal(rows.value(i)),
+        })
+        .collect()
+}

@@ -1,0 +1,177 @@
+//! Whatever the bytes, reading ends, and with an error or with rows.
+
+use dotfill::db::Datum;
+use dotfill::delta::{ChainReader, MemorySource, ROWS_BYTES_MAX, Rows, encode_block};
+use proptest::prelude::*;
+
+use crate::chain;
+
+/// Reads a stream to its end, decoding every block; what came is within its bound.
+fn read(bytes: Vec<u8>) {
+    let rows = ChainReader::open(Box::new(MemorySource::of(bytes))).and_then(chain::read);
+    for (_, rows) in rows.into_iter().flatten() {
+        assert!(rows.byte_size() <= ROWS_BYTES_MAX);
+    }
+}
+
+/// A sound file around this body: as somebody would make it who knows the format.
+fn sealed(file: &[u8], body: &[u8], previous: Option<&[u8]>) -> Vec<u8> {
+    let mut bytes = [&file[..84], body].concat();
+    let length = u32::try_from(bytes.len() + 32).unwrap();
+    bytes[12..16].copy_from_slice(&length.to_le_bytes());
+    if let Some(previous) = previous {
+        bytes[20..52].copy_from_slice(previous);
+    }
+    let digest = blake3::hash(&bytes);
+    [bytes.as_slice(), digest.as_bytes()].concat()
+}
+
+/// A segment whose block holds `content` after its length, with digests that fit.
+fn with_block(content: &[u8]) -> Vec<u8> {
+    let mut block = u32::try_from(content.len() + 36).unwrap().to_le_bytes().to_vec();
+    block.extend_from_slice(content);
+    let digest = blake3::hash(&block);
+    block.extend_from_slice(digest.as_bytes());
+    let rows = content.first_chunk::<4>().map_or(0, |rows| u32::from_le_bytes(*rows));
+    let mut body = 14_u32.to_le_bytes().to_vec();
+    body.extend_from_slice(b"machines-owner");
+    body.extend_from_slice(&0_u16.to_le_bytes());
+    body.extend_from_slice(&u64::from(rows).to_le_bytes());
+    body.extend_from_slice(&[0, 0, 0, 0, 0, 1, 0, 0, 0]);
+    let files = chain::files();
+    let digest = blake3::hash(&[&files[1].1[16..84], body.as_slice()].concat());
+    body.extend_from_slice(digest.as_bytes());
+    body.extend_from_slice(&block);
+    [files[0].1.clone(), sealed(&files[1].1, &body, None)].concat()
+}
+
+fn any_datum() -> impl Strategy<Value = Datum> {
+    prop_oneof![
+        1 => Just(Datum::Null),
+        2 => any::<i64>().prop_map(Datum::Integer),
+        2 => (-5_i64..5).prop_map(Datum::Integer),
+        1 => any::<u64>().prop_map(|bits| Datum::Real(f64::from_bits(bits))),
+        2 => "[a-c]{0,3}-[0-9]{1,3}".prop_map(|text| Datum::Text(text.into_bytes())),
+        1 => any::<Vec<u8>>().prop_map(Datum::Text),
+        1 => any::<Vec<u8>>().prop_map(Datum::Blob),
+        1 => any::<[u8; 16]>().prop_map(|bytes| Datum::Blob(bytes.to_vec())),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn bytes_of_any_kind(bytes in any::<Vec<u8>>()) {
+        read(bytes);
+    }
+
+    #[test]
+    fn a_sound_chain_with_a_part_replaced(
+        at in any::<prop::sample::Index>(),
+        patch in proptest::collection::vec(any::<u8>(), 1..8),
+    ) {
+        let files = chain::files();
+        let mut stream: Vec<u8> = files.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+        let at = at.index(stream.len() - patch.len());
+        stream[at..at + patch.len()].copy_from_slice(&patch);
+        read(stream);
+    }
+
+    /// Digests are no secret: whoever makes bytes can make theirs fit.
+    #[test]
+    fn a_sound_file_around_any_body(
+        which in 0_usize..7,
+        at in any::<prop::sample::Index>(),
+        patch in proptest::collection::vec(any::<u8>(), 0..8),
+        cut in any::<prop::sample::Index>(),
+        keep in any::<bool>(),
+    ) {
+        let files = chain::files();
+        let file = &files[which].1;
+        let mut body = file[84..file.len() - 32].to_vec();
+        let at = at.index(body.len());
+        let end = (at + patch.len()).min(body.len());
+        body[at..end].copy_from_slice(&patch[..end - at]);
+        if !keep {
+            body.truncate(cut.index(body.len() + 1));
+        }
+        let before = files[..which].iter().flat_map(|(_, bytes)| bytes.clone());
+        read(before.chain(sealed(file, &body, None)).collect());
+    }
+
+    #[test]
+    fn a_sound_block_around_a_patched_content(
+        which in prop::sample::select(vec![1_usize, 2]),
+        at in any::<prop::sample::Index>(),
+        patch in proptest::collection::vec(any::<u8>(), 1..6),
+    ) {
+        let rows = if which == 1 { chain::machines(1, 300) } else { chain::implied(1, 300) };
+        let file = with_block_of(&rows);
+        let mut content = file;
+        let at = at.index(content.len());
+        let end = (at + patch.len()).min(content.len());
+        content[at..end].copy_from_slice(&patch[..end - at]);
+        read(with_block(&content));
+    }
+
+    #[test]
+    fn rows_of_any_values_are_read_back(
+        cells in proptest::collection::vec((any_datum(), any_datum(), any_datum()), 1..120)
+    ) {
+        let mut rows = Rows::new(2);
+        for (a, b, value) in &cells {
+            rows.push([a.as_ref(), b.as_ref()], value.as_ref());
+        }
+        let header = chain::header();
+        let sink = dotfill::delta::MemorySink::default();
+        let mut writer =
+            dotfill::delta::ChainWriter::create(Box::new(sink.clone()), &header).unwrap();
+        writer.push(2, &[encode_block(&header.shapes[2], &rows).unwrap()], "").unwrap();
+        writer.finish(&[]).unwrap();
+        let reader = ChainReader::open(Box::new(MemorySource::of(sink.stream()))).unwrap();
+        prop_assert_eq!(chain::read(reader).unwrap(), vec![(2, rows)]);
+    }
+}
+
+/// The content of the only block of a segment with these rows, without length and digest.
+fn with_block_of(rows: &Rows) -> Vec<u8> {
+    let sink = dotfill::delta::MemorySink::default();
+    let mut writer =
+        dotfill::delta::ChainWriter::create(Box::new(sink.clone()), &chain::header()).unwrap();
+    let block = chain::block(0, rows);
+    let length = block.byte_len();
+    writer.push(0, &[block], "").unwrap();
+    let bytes = &sink.files()[1].1;
+    let end = bytes.len() - 32;
+    bytes[end - length + 4..end - 32].to_vec()
+}
+
+#[test]
+fn a_sound_block_is_read() {
+    let rows = chain::machines(1, 300);
+    let mut reader =
+        ChainReader::open(Box::new(MemorySource::of(with_block(&with_block_of(&rows))))).unwrap();
+    let header = reader.header().clone();
+    let Some(dotfill::delta::Item::Segment(segment)) = reader.next_item().unwrap() else {
+        panic!()
+    };
+    assert_eq!(segment.decode(0, &header).unwrap(), rows);
+}
+
+#[test]
+fn a_block_that_claims_to_expand_without_end_is_refused() {
+    // 2^18 rows of a dictionary with one entry of 64 KiB: 16 GiB, in a few hundred bytes.
+    let big = vec![b'x'; 1 << 16];
+    let mut rows = Rows::new(1);
+    for i in 0..200 {
+        rows.push([rusqlite::types::ValueRef::Integer(i)], rusqlite::types::ValueRef::Blob(&big));
+    }
+    let mut content = with_block_of(&rows);
+    content[..4].copy_from_slice(&(1_u32 << 18).to_le_bytes());
+    read(with_block(&content));
+    for claimed in [0_u32, 201, 1 << 18, u32::MAX] {
+        content[..4].copy_from_slice(&claimed.to_le_bytes());
+        let stream = with_block(&content);
+        let refused = ChainReader::open(Box::new(MemorySource::of(stream))).and_then(chain::read);
+        assert!(refused.is_err(), "{claimed}");
+    }
+}
