@@ -14,7 +14,7 @@ use super::header::ChainHeader;
 use super::manifest::{self, ChainStats};
 use super::reader::{ChainReader, Item};
 use super::segment;
-use super::sink::{DirectorySink, Sink, TEMPORARY, names, show};
+use super::sink::{DirectorySink, Sink, TEMPORARY, make_folder, names, show};
 
 /// Writes a chain.
 pub struct ChainWriter {
@@ -58,7 +58,7 @@ impl ChainWriter {
     /// # Errors
     /// What is wrong with the chain; [`DeltaError::Foreign`] where it is of something else.
     pub fn resume(dir: &Path, header: &ChainHeader) -> Result<Self, DeltaError> {
-        fs::create_dir_all(dir).map_err(DeltaError::io("make the folder", show(dir)))?;
+        make_folder(dir)?;
         remove_temporary(dir)?;
         let sink = Box::new(DirectorySink::open(dir));
         if names(dir)?.is_empty() {
