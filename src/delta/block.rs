@@ -9,9 +9,13 @@
 //! | 4 | 4 | u32 LE, rows, 1 to [`ROWS_MAX`] |
 //! | 8 | 1 | how keys are told: 0 shipped, 1 implied |
 //! | 9 | 2 | u16 LE, columns: for shipped keys the key columns and the value, for implied keys 1 |
-//! | 11 | | for implied keys: `bytes` of the first key, `bytes` of the last key (values as `crate::db::encode` writes them), 32 bytes key digest ([`super::KeyDigest`]) |
+//! | 11 | | for implied keys: `implied`, see below |
 //! | | | each column, keys first, the value last: u32 LE bytes, then `column` ([`super::codec`]) |
 //! | end - 32 | 32 | BLAKE3 of all bytes before |
+//!
+//! `implied`: `bytes` of the first key, `bytes` of the last key (the values of each as
+//! [`crate::db::encode`] writes them, one after the other), 32 bytes key digest
+//! ([`super::KeyDigest`]).
 //!
 //! # Invariants
 //! Rows keep their order; the same key may come twice, and the later one holds. Nothing is

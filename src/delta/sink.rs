@@ -1,8 +1,8 @@
 //! Where the files of a chain go: a folder, or one continuous stream.
 //!
 //! # Invariants
-//! In a folder a file is complete and synced before it has its name, and the folder is synced before
-//! [`Sink::put`] returns: after a power cut there is the whole file or none.
+//! In a folder a file is complete and synced before it has its name, and the folder is synced
+//! before [`Sink::put`] returns: after a power cut there is the whole file or none.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

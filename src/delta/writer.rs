@@ -1,8 +1,8 @@
 //! Writes a chain: the header once, then segments, then a manifest.
 //!
 //! # Invariants
-//! A file is durable when the call that writes it returns, as far as its sink can promise. After the
-//! first failure nothing more is written. A chain continues exactly where its last file ends.
+//! A file is durable when the call that writes it returns, as far as its sink can promise. After
+//! the first failure nothing more is written. A chain continues exactly where its last file ends.
 
 use std::fs;
 use std::path::Path;
@@ -129,8 +129,8 @@ impl ChainWriter {
         self.last.is_some_and(|name| name.kind == FileKind::Manifest)
     }
 
-    /// Writes one segment with these blocks of `change`; it is durable on return. Nothing is written
-    /// where there is neither a block nor another checkpoint.
+    /// Writes one segment with these blocks of `change`; it is durable on return. Nothing is
+    /// written where there is neither a block nor another checkpoint.
     ///
     /// # Errors
     /// [`DeltaError::TooLarge`] where the blocks exceed [`super::FILE_BYTES_MAX`], and

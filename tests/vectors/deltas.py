@@ -86,7 +86,8 @@ def plain(values, layout=0, stream=stored):
 def prefixes(values):
     shares, rests, before = [], [], b""
     for v in values:
-        share = next((i for i, (a, b) in enumerate(zip(before, v)) if a != b), min(len(before), len(v)))
+        pairs = enumerate(zip(before, v))
+        share = next((i for i, (a, b) in pairs if a != b), min(len(before), len(v)))
         shares.append(share)
         rests.append(v[share:])
         before = v
