@@ -84,7 +84,7 @@ pub fn encode_block(shape: &Shape, rows: &Rows) -> Result<EncodedBlock, DeltaErr
         put_column(column, &mut out)?;
     }
     let total = out.len() + DIGEST_BYTES;
-    limit("an encoded block", total, FILE_BYTES_MAX)?;
+    limit("bytes of an encoded block", total, FILE_BYTES_MAX)?;
     out[..4].copy_from_slice(&length(total).to_le_bytes());
     let digest = blake3::hash(&out);
     out.extend_from_slice(digest.as_bytes());
@@ -143,10 +143,8 @@ fn check(shape: &Shape, rows: &Rows) -> Result<(), DeltaError> {
     if rows.is_empty() {
         return refuse("a block without rows".to_owned());
     }
-    limit("a batch of rows", rows.byte_size(), ROWS_BYTES_MAX)?;
-    if rows.len() > ROWS_MAX {
-        return refuse(format!("{} rows in one block, and at most {ROWS_MAX} fit", rows.len()));
-    }
+    limit("bytes of a batch of rows", rows.byte_size(), ROWS_BYTES_MAX)?;
+    limit("rows of a block", rows.len(), ROWS_MAX)?;
     let columns = match &rows.keys {
         Keys::Shipped(columns) => {
             if let Some(column) = columns.iter().find(|column| column.len() != rows.len()) {

@@ -95,13 +95,13 @@ pub enum DeltaError {
         place: String,
     },
     /// More than the format allows in one piece.
-    #[error("{what} has {bytes} bytes, and at most {limit} fit into one piece of a delta")]
+    #[error("{bytes} {what} are too many: at most {limit} fit into one piece of a delta")]
     TooLarge {
-        /// What is too large.
+        /// What there is too much of: bytes, or rows, of what.
         what: String,
-        /// How large it is.
+        /// How many there are.
         bytes: u64,
-        /// How large it may be.
+        /// How many there may be.
         limit: u64,
     },
     /// Rows that do not fit the shape that they are said to have.

@@ -186,8 +186,8 @@ pub(super) fn build(
 ) -> Result<(Vec<u8>, [u8; 32]), DeltaError> {
     let total: usize = blocks.iter().map(EncodedBlock::byte_len).sum();
     for (what, bytes, limit) in [
-        ("a checkpoint", checkpoint.len(), CHECKPOINT_BYTES_MAX),
-        ("a segment", total + checkpoint.len(), FILE_BYTES_MAX - RANGE_BYTES_MAX),
+        ("bytes of a checkpoint", checkpoint.len(), CHECKPOINT_BYTES_MAX),
+        ("bytes of a segment", total + checkpoint.len(), FILE_BYTES_MAX - RANGE_BYTES_MAX),
     ] {
         if bytes > limit {
             let (bytes, limit) = (bytes as u64, limit as u64);

@@ -175,9 +175,9 @@ impl ChainWriter {
         let last = self.last.map_or(0, |name| u64::from(name.ordinal));
         let next = u32::try_from(last + u64::from(self.last.is_some()));
         next.map_err(|_| DeltaError::TooLarge {
-            what: "a chain".to_owned(),
-            bytes: self.stats.bytes,
-            limit: self.stats.bytes,
+            what: "files of a chain".to_owned(),
+            bytes: last + 1,
+            limit: u64::from(u32::MAX),
         })
     }
 
