@@ -9,9 +9,13 @@
 //! | 4 | 4 | u32 LE, rows, 1 to [`ROWS_MAX`] |
 //! | 8 | 1 | how keys are told: 0 shipped, 1 implied |
 //! | 9 | 2 | u16 LE, columns: for shipped keys the key columns and the value, for implied keys 1 |
-//! | 11 | | for implied keys: `bytes` of the first key, `bytes` of the last key (values as `crate::db::encode` writes them), 32 bytes key digest ([`super::KeyDigest`]) |
+//! | 11 | | for implied keys: `implied`, see below |
 //! | | | each column, keys first, the value last: u32 LE bytes, then `column` ([`super::codec`]) |
 //! | end - 32 | 32 | BLAKE3 of all bytes before |
+//!
+//! `implied`: `bytes` of the first key, `bytes` of the last key (the values of each as
+//! [`crate::db::encode`] writes them, one after the other), 32 bytes key digest
+//! ([`super::KeyDigest`]).
 //!
 //! # Invariants
 //! Rows keep their order; the same key may come twice, and the later one holds. Nothing is
@@ -80,7 +84,7 @@ pub fn encode_block(shape: &Shape, rows: &Rows) -> Result<EncodedBlock, DeltaErr
         put_column(column, &mut out)?;
     }
     let total = out.len() + DIGEST_BYTES;
-    limit("an encoded block", total, FILE_BYTES_MAX)?;
+    limit("bytes of an encoded block", total, FILE_BYTES_MAX)?;
     out[..4].copy_from_slice(&length(total).to_le_bytes());
     let digest = blake3::hash(&out);
     out.extend_from_slice(digest.as_bytes());
@@ -139,10 +143,8 @@ fn check(shape: &Shape, rows: &Rows) -> Result<(), DeltaError> {
     if rows.is_empty() {
         return refuse("a block without rows".to_owned());
     }
-    limit("a batch of rows", rows.byte_size(), ROWS_BYTES_MAX)?;
-    if rows.len() > ROWS_MAX {
-        return refuse(format!("{} rows in one block, and at most {ROWS_MAX} fit", rows.len()));
-    }
+    limit("bytes of a batch of rows", rows.byte_size(), ROWS_BYTES_MAX)?;
+    limit("rows of a block", rows.len(), ROWS_MAX)?;
     let columns = match &rows.keys {
         Keys::Shipped(columns) => {
             if let Some(column) = columns.iter().find(|column| column.len() != rows.len()) {

@@ -36,7 +36,8 @@ pub enum DeltaError {
     },
     /// A sound file stands where another belongs.
     #[error(
-        "{file} is not the next of its chain at byte {offset}: {problem}; copy the whole folder again"
+        "{file} is not the next of its chain at byte {offset}: {problem}; copy the whole folder \
+         again"
     )]
     Order {
         /// The file, or the part of a stream.
@@ -48,7 +49,8 @@ pub enum DeltaError {
     },
     /// A sound file of something else.
     #[error(
-        "{file} is of another {what} at byte {offset}: {got}, not {want}; name the folder of this migration"
+        "{file} is of another {what} at byte {offset}: {got}, not {want}; name the folder of this \
+         migration"
     )]
     Foreign {
         /// The file, or the part of a stream.
@@ -64,7 +66,8 @@ pub enum DeltaError {
     },
     /// Something that a later release writes.
     #[error(
-        "{file} has {what} at byte {offset}, which this release of dotfill does not know; read it with a newer one"
+        "{file} has {what} at byte {offset}, which this release of dotfill does not know; read it \
+         with a newer one"
     )]
     Unsupported {
         /// The file, or the part of a stream.
@@ -76,8 +79,8 @@ pub enum DeltaError {
     },
     /// The chain ends without its manifest.
     #[error(
-        "{place} ends after file {after} without a manifest: it is still being written, or the rest is missing; \
-         repeat the command that writes it"
+        "{place} ends after file {after} without a manifest: it is still being written, or the \
+         rest is missing; repeat the command that writes it"
     )]
     Unfinished {
         /// The folder or stream.
@@ -92,13 +95,13 @@ pub enum DeltaError {
         place: String,
     },
     /// More than the format allows in one piece.
-    #[error("{what} has {bytes} bytes, and at most {limit} fit into one piece of a delta")]
+    #[error("{bytes} {what} are too many: at most {limit} fit into one piece of a delta")]
     TooLarge {
-        /// What is too large.
+        /// What there is too much of: bytes, or rows, of what.
         what: String,
-        /// How large it is.
+        /// How many there are.
         bytes: u64,
-        /// How large it may be.
+        /// How many there may be.
         limit: u64,
     },
     /// Rows that do not fit the shape that they are said to have.

@@ -128,7 +128,7 @@ pub(super) fn build(
     body(&mut bytes);
     let total = bytes.len() + DIGEST_BYTES;
     if total > FILE_BYTES_MAX {
-        let what = format!("the file {:010} of a chain", prefix.ordinal);
+        let what = format!("bytes of file {} of a chain", prefix.ordinal);
         return Err(DeltaError::TooLarge {
             what,
             bytes: total as u64,

@@ -3,8 +3,8 @@
 //!
 //! # Definitions
 //! The body of a manifest: `text` migration id; u32 LE count of segments before it; u64 LE bytes of
-//! all files before it; u16 LE count of changes, and of each u64 LE rows; u16 LE count of facts, and
-//! of each `text` name and `text` value.
+//! all files before it; u16 LE count of changes, and of each u64 LE rows; u16 LE count of facts,
+//! and of each `text` name and `text` value.
 //!
 //! # Invariants
 //! Counts are of the whole chain up to here. Segments may follow, and another manifest after them.

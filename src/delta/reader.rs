@@ -71,7 +71,8 @@ impl ChainReader {
         self.whole
     }
 
-    /// The next file, verified; `None` where there is none at present. A folder may have more later.
+    /// The next file, verified; `None` where there is none at present. A folder may have more
+    /// later.
     ///
     /// # Errors
     /// What is wrong with it. Reading on is of no use then.

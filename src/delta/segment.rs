@@ -2,14 +2,15 @@
 //!
 //! # Definitions
 //! The body of a segment: `text` migration id; u16 LE index of the change; u64 LE rows of all
-//! blocks; `text` checkpoint, by which the writer resumes; one byte 1 where a key range follows, else
-//! 0; the key of the first row of the first block and that of the last row of the last block, as
-//! `bytes` each; u32 LE count of blocks; BLAKE3 of all bytes of the file from offset 16 up to here,
-//! by which damage before the blocks is told from damage in them; the blocks ([`super::block`]).
+//! blocks; `text` checkpoint, by which the writer resumes; one byte 1 where a key range follows,
+//! else 0; the key of the first row of the first block and that of the last row of the last block,
+//! as `bytes` each; u32 LE count of blocks; BLAKE3 of all bytes of the file from offset 16 up to
+//! here, by which damage before the blocks is told from damage in them; the blocks
+//! ([`super::block`]).
 //!
 //! # Invariants
-//! The key range is for people: rows between need not be in any order. It is left out where its keys
-//! take more than 4 KiB.
+//! The key range is for people: rows between need not be in any order. It is left out where its
+//! keys take more than 4 KiB.
 
 use std::sync::Arc;
 
@@ -185,8 +186,8 @@ pub(super) fn build(
 ) -> Result<(Vec<u8>, [u8; 32]), DeltaError> {
     let total: usize = blocks.iter().map(EncodedBlock::byte_len).sum();
     for (what, bytes, limit) in [
-        ("a checkpoint", checkpoint.len(), CHECKPOINT_BYTES_MAX),
-        ("a segment", total + checkpoint.len(), FILE_BYTES_MAX - RANGE_BYTES_MAX),
+        ("bytes of a checkpoint", checkpoint.len(), CHECKPOINT_BYTES_MAX),
+        ("bytes of a segment", total + checkpoint.len(), FILE_BYTES_MAX - RANGE_BYTES_MAX),
     ] {
         if bytes > limit {
             let (bytes, limit) = (bytes as u64, limit as u64);

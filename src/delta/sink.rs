@@ -1,8 +1,8 @@
 //! Where the files of a chain go: a folder, or one continuous stream.
 //!
 //! # Invariants
-//! In a folder a file is complete and synced before it has its name, and the folder is synced before
-//! [`Sink::put`] returns: after a power cut there is the whole file or none.
+//! In a folder a file is complete and synced before it has its name, and the folder is synced
+//! before [`Sink::put`] returns: after a power cut there is the whole file or none.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -41,7 +41,7 @@ impl DirectorySink {
     /// # Errors
     /// [`DeltaError::Exists`] where it holds one already; [`DeltaError::Io`].
     pub fn create(dir: &Path) -> Result<Self, DeltaError> {
-        fs::create_dir_all(dir).map_err(DeltaError::io("make the folder", show(dir)))?;
+        make_folder(dir)?;
         let sink = Self::open(dir);
         if names(dir)?.is_empty() { Ok(sink) } else { Err(DeltaError::Exists { place: show(dir) }) }
     }
@@ -50,6 +50,25 @@ impl DirectorySink {
     pub(super) fn open(dir: &Path) -> Self {
         Self { dir: dir.to_owned() }
     }
+}
+
+/// Makes a folder and those above it, where they are absent, durably.
+pub(super) fn make_folder(dir: &Path) -> Result<(), DeltaError> {
+    let absent: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
+    fs::create_dir_all(dir).map_err(DeltaError::io("make the folder", show(dir)))?;
+    for made in absent {
+        match made.parent() {
+            Some(above) if !above.as_os_str().is_empty() => sync_folder(above)?,
+            _ => sync_folder(Path::new("."))?,
+        }
+    }
+    Ok(())
+}
+
+fn sync_folder(dir: &Path) -> Result<(), DeltaError> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(DeltaError::io("sync the folder", show(dir)))
 }
 
 /// Writes a file anew, to the disk.
@@ -67,11 +86,13 @@ impl Sink for DirectorySink {
     fn put(&mut self, name: FileName, bytes: &[u8]) -> Result<(), DeltaError> {
         let path = self.dir.join(name.to_string());
         let temporary = self.dir.join(format!("{TEMPORARY}{name}"));
+        if path.exists() {
+            // Two writers: the other one's chain goes on from here.
+            return Err(DeltaError::Exists { place: show(&path) });
+        }
         write(&temporary, bytes).map_err(DeltaError::io("write", show(&temporary)))?;
         fs::rename(&temporary, &path).map_err(DeltaError::io("name the file", show(&path)))?;
-        File::open(&self.dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(DeltaError::io("sync the folder", show(&self.dir)))
+        sync_folder(&self.dir)
     }
 }
 

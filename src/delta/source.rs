@@ -52,16 +52,26 @@ impl DirectorySource {
 
     /// The name of the next file, where it is there.
     fn find(&mut self) -> Result<Option<FileName>, DeltaError> {
-        if self.listed.is_empty() {
-            self.listed = names(&self.dir)?;
-            self.listed.retain(|name| name.ordinal >= self.next);
-            self.listed.reverse();
+        // A folder is not listed at one moment: a file may be listed without the one before it,
+        // which was there first. A second listing has both.
+        for _ in 0..2 {
+            if self.listed.last().is_none_or(|name| name.ordinal > self.next) {
+                self.list()?;
+            }
+            match self.listed.last() {
+                None => return Ok(None),
+                Some(name) if name.ordinal == self.next => return Ok(self.listed.pop()),
+                Some(_) => {}
+            }
         }
-        match self.listed.pop() {
-            None => Ok(None),
-            Some(name) if name.ordinal == self.next => Ok(Some(name)),
-            Some(name) => Err(self.gap(name)),
-        }
+        self.listed.last().map_or(Ok(None), |name| Err(self.gap(*name)))
+    }
+
+    fn list(&mut self) -> Result<(), DeltaError> {
+        self.listed = names(&self.dir)?;
+        self.listed.retain(|name| name.ordinal >= self.next);
+        self.listed.reverse();
+        Ok(())
     }
 
     /// What is wrong where `found` is not the file that comes next.

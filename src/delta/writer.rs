@@ -1,8 +1,8 @@
 //! Writes a chain: the header once, then segments, then a manifest.
 //!
 //! # Invariants
-//! A file is durable when the call that writes it returns, as far as its sink can promise. After the
-//! first failure nothing more is written. A chain continues exactly where its last file ends.
+//! A file is durable when the call that writes it returns, as far as its sink can promise. After
+//! the first failure nothing more is written. A chain continues exactly where its last file ends.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::header::ChainHeader;
 use super::manifest::{self, ChainStats};
 use super::reader::{ChainReader, Item};
 use super::segment;
-use super::sink::{DirectorySink, Sink, TEMPORARY, names, show};
+use super::sink::{DirectorySink, Sink, TEMPORARY, make_folder, names, show};
 
 /// Writes a chain.
 pub struct ChainWriter {
@@ -58,7 +58,7 @@ impl ChainWriter {
     /// # Errors
     /// What is wrong with the chain; [`DeltaError::Foreign`] where it is of something else.
     pub fn resume(dir: &Path, header: &ChainHeader) -> Result<Self, DeltaError> {
-        fs::create_dir_all(dir).map_err(DeltaError::io("make the folder", show(dir)))?;
+        make_folder(dir)?;
         remove_temporary(dir)?;
         let sink = Box::new(DirectorySink::open(dir));
         if names(dir)?.is_empty() {
@@ -129,8 +129,8 @@ impl ChainWriter {
         self.last.is_some_and(|name| name.kind == FileKind::Manifest)
     }
 
-    /// Writes one segment with these blocks of `change`; it is durable on return. Nothing is written
-    /// where there is neither a block nor another checkpoint.
+    /// Writes one segment with these blocks of `change`; it is durable on return. Nothing is
+    /// written where there is neither a block nor another checkpoint.
     ///
     /// # Errors
     /// [`DeltaError::TooLarge`] where the blocks exceed [`super::FILE_BYTES_MAX`], and
@@ -175,9 +175,9 @@ impl ChainWriter {
         let last = self.last.map_or(0, |name| u64::from(name.ordinal));
         let next = u32::try_from(last + u64::from(self.last.is_some()));
         next.map_err(|_| DeltaError::TooLarge {
-            what: "a chain".to_owned(),
-            bytes: self.stats.bytes,
-            limit: self.stats.bytes,
+            what: "files of a chain".to_owned(),
+            bytes: last + 1,
+            limit: u64::from(u32::MAX),
         })
     }
 

@@ -68,6 +68,27 @@ fn a_chain_of_something_else_is_not_continued() {
     }
 }
 
+#[test]
+fn a_second_writer_overwrites_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writers: Vec<_> =
+        (0..2).map(|_| ChainWriter::resume(dir.path(), &chain::header()).unwrap()).collect();
+    let block = chain::block(0, &chain::machines(1, 3));
+    writers[0].push(0, std::slice::from_ref(&block), "a").unwrap();
+    let refused = writers[1].push(0, &[block], "b");
+    assert!(matches!(refused, Err(DeltaError::Exists { .. })), "{refused:?}");
+    let again = ChainWriter::resume(dir.path(), &chain::header()).unwrap();
+    assert_eq!(again.checkpoint(0), Some("a"));
+}
+
+#[test]
+fn a_folder_deep_down_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let deep = dir.path().join("a/b/c");
+    ChainWriter::resume(&deep, &chain::header()).unwrap();
+    assert!(deep.join("0000000000-header.dotfill").exists());
+}
+
 /// Fails at one file.
 struct Failing(u32);
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use dotfill::delta::{
     ChainReader, ChainWriter, DeltaError, DirectorySink, Item, MemorySink, MemorySource, NullSink,
-    ROWS_BYTES_MAX, Rows, StreamSink, encode_block,
+    ROWS_BYTES_MAX, ROWS_MAX, Rows, StreamSink, encode_block,
 };
 
 use crate::chain;
@@ -76,6 +76,12 @@ fn rows_that_do_not_fit_are_refused_and_the_writer_goes_on() {
     let value = vec![b'x'; ROWS_BYTES_MAX];
     large.push([rusqlite::types::ValueRef::Integer(1)], rusqlite::types::ValueRef::Blob(&value));
     assert!(matches!(encode_block(&header.shapes[0], &large), Err(DeltaError::TooLarge { .. })));
+    let mut many = Rows::new(1);
+    for _ in 0..=ROWS_MAX {
+        many.push([rusqlite::types::ValueRef::Null], rusqlite::types::ValueRef::Null);
+    }
+    let refused = encode_block(&header.shapes[0], &many).unwrap_err();
+    assert!(refused.to_string().starts_with("262145 rows of a block are too many"), "{refused}");
     assert!(matches!(writer.push(9, &[], "x"), Err(DeltaError::Shape { .. })));
     assert_eq!(writer.push(0, &[], "x").unwrap().rows, 0);
 }

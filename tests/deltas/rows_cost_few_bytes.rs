@@ -6,8 +6,11 @@ use rusqlite::types::ValueRef;
 
 use crate::chain::{self, Noise, ulid};
 
-/// Rows of the tests; the figures of a million rows are the same to a hundredth.
-const ROWS: usize = 100_000;
+/// Rows of a chain; `DOTFILL_DELTA_ROWS` asks for another number.
+fn rows_of_a_chain() -> usize {
+    std::env::var("DOTFILL_DELTA_ROWS").map_or(100_000, |rows| rows.parse().unwrap())
+}
+
 const BLOCK: usize = 16_384;
 
 /// `u12345678-42`: 13.6 bytes on average.
@@ -19,15 +22,16 @@ fn value(noise: &mut Noise) -> String {
 fn cost(change: usize, mut rows: impl FnMut(usize, usize) -> Rows) -> usize {
     let sink = MemorySink::default();
     let mut writer = ChainWriter::create(Box::new(sink.clone()), &chain::header()).unwrap();
+    let total = rows_of_a_chain();
     let mut from = 0;
-    while from < ROWS {
-        let n = BLOCK.min(ROWS - from);
+    while from < total {
+        let n = BLOCK.min(total - from);
         writer.push(change, &[chain::block(change, &rows(from, n))], "checkpoint").unwrap();
         from += n;
     }
     let bytes = writer.finish(&[]).unwrap().bytes;
     assert_eq!(bytes, sink.stream().len() as u64);
-    let hundredths = sink.stream().len() * 100 / ROWS;
+    let hundredths = sink.stream().len() * 100 / total;
     println!("{}.{:02} bytes a row", hundredths / 100, hundredths % 100);
     hundredths
 }

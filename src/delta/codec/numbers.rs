@@ -9,13 +9,13 @@
 //! | 0 packed | `pack(v)` |
 //! | 1 packed differences | `zigzag(v[0])` as varint, then `pack(d)` |
 //! | 2 differences | `zigzag(v[0])`, then `zigzag` of each of `d`, as varints |
-//! | 3 plain | `zigzag(m)` as varint, one byte `w` from 0 to 8, then `v[i] - m` in `w` bytes LE each |
+//! | 3 plain | `zigzag(m)` as varint, one byte `w`, 0 to 8, then `v[i] - m` in `w` bytes LE each |
 //!
 //! `d[i] = v[i + 1] - v[i]`; all sums and differences are modulo 2^64. `pack(x)` is a sequence of
-//! groups of 128 values, the last one shorter: `zigzag(b - b')` as varint, where `b` is the smallest
-//! value of the group as signed numbers and `b'` that of the group before (0 at first); one byte
-//! `w` from 0 to 64; then the `x[i] - b` in `w` bits each, least significant bit first, and zero
-//! bits up to a whole byte. No values have no stream, only the layout 0.
+//! groups of 128 values, the last one shorter: `zigzag(b - b')` as varint, where `b` is the
+//! smallest value of the group as signed numbers and `b'` that of the group before (0 at first);
+//! one byte `w` from 0 to 64; then the `x[i] - b` in `w` bits each, least significant bit first,
+//! and zero bits up to a whole byte. No values have no stream, only the layout 0.
 //!
 //! A writer may choose any layout for any values; ours tries them on the first 2048.
 

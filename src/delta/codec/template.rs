@@ -5,8 +5,8 @@
 //! `template(v)`: `varint` count `f` of fields, 1 to 8; then `f` times: `varint` length and bytes
 //! of the literal before the field, and one byte, its width; `varint` length and bytes of the
 //! literal after the last field; then `numbers` of each field. A field of width 0 is written with
-//! as many digits as it needs (0 as `0`), one of width 1 to 18 with that many, zeros first. A number
-//! is from 0 to 10^18 - 1, and below 10^width where there is a width.
+//! as many digits as it needs (0 as `0`), one of width 1 to 18 with that many, zeros first. A
+//! number is from 0 to 10^18 - 1, and below 10^width where there is a width.
 
 use super::{Values, numbers};
 use crate::delta::cursor::{Cursor, put_varint};

@@ -2,14 +2,13 @@
 //!
 //! # Definitions
 //! `text(v)`: one byte, the codec, then for codec
-//!
-//! | codec | what follows |
-//! |---|---|
-//! | 0 plain | `numbers` of the lengths, a stream of all bytes |
-//! | 1 prefixes | `numbers` of how many bytes each shares with the one before (the first: 0), `numbers` of how many follow those, a stream of what follows |
-//! | 2 dictionary | `varint` count of entries, `numbers` of their lengths, a stream of their bytes, `numbers` of the index of each value |
-//! | 3 template | `template(v)` |
-//! | 4 identifiers | `ids(v)` |
+//! - 0, plain: `numbers` of the lengths, a stream of all bytes;
+//! - 1, prefixes: `numbers` of how many bytes each shares with the one before (the first: 0),
+//!   `numbers` of how many follow those, a stream of what follows;
+//! - 2, dictionary: `varint` count of entries (at most 4096), `numbers` of their lengths, stream of
+//!   their bytes, `numbers` of the index of each value;
+//! - 3, template: `template(v)`;
+//! - 4, identifiers: `ids(v)`.
 //!
 //! A writer may choose any codec that can hold the values.
 
