@@ -121,7 +121,7 @@ pub fn kill(options: &Options) -> Outcome<String> {
     let mut random = Random(options.rows);
     let (mut killed, mut before) = (0, 0);
     for _ in 0..12 {
-        let arguments = ["--json", "--rows-per-second", "20000", "--batch-rows-max", "200"];
+        let arguments = ["--json", "--rows-per-second", "6000", "--batch-rows-max", "200"];
         let mut child = program::spawn(&fleet, victim, "run", &arguments)?;
         std::thread::sleep(Duration::from_millis(40 + random.below(250)));
         if child.try_wait()?.is_none() {
