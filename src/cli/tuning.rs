@@ -21,7 +21,7 @@ pub struct TuningArgs {
     /// Readers that scan and derive; 0 is one per core [default: 0]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// The longest time that a transaction holds the write lock while others write [default: 2]
+    /// The longest time that a transaction holds the write lock while others write [default: 1]
     #[arg(long, value_name = "MS")]
     pub hold_ms: Option<u64>,
     /// Rows in one transaction at most [default: 20000]
@@ -125,5 +125,32 @@ fn percent(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').trim().parse::<f64>() {
         Ok(n) if (0.0..=100.0).contains(&n) => Ok(n),
         _ => Err(format!("{text:?} is no percentage; write a number from 0 to 100")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command};
+
+    use super::TuningArgs;
+    use crate::throttle::Tuning;
+
+    #[test]
+    fn the_help_names_the_defaults_that_are_used() {
+        let usual = Tuning::default();
+        let mut command = TuningArgs::augment_args(Command::new("run"));
+        let help = command.render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for (flag, default) in [
+            ("--threads <N>", usual.threads.to_string()),
+            ("--hold-ms <MS>", usual.hold_ms.to_string()),
+            ("--batch-rows-max <N>", usual.batch_rows_max.to_string()),
+            ("--records-per-transaction <N>", usual.records_per_transaction.to_string()),
+            ("--wal-bytes-max <SIZE>", format!("{}MiB", usual.wal_bytes_max >> 20)),
+        ] {
+            let said = help.split(flag).nth(1).and_then(|text| text.split("[default: ").nth(1));
+            let said = said.and_then(|text| text.split(']').next());
+            assert_eq!(said, Some(default.as_str()), "{flag} in {help}");
+        }
     }
 }
