@@ -66,10 +66,7 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
     match phase {
         Some(Phase::Open) => {}
         Some(Phase::Closed) => return Ok((None, 0)),
-        Some(Phase::Applied) => {
-            fed::close(job)?;
-            return Ok((None, 0));
-        }
+        Some(Phase::Applied) => return Ok((None, fed::close(job)?)),
         Some(phase) => {
             return Err(RunError::refused(
                 &id,

@@ -7,6 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 
 use super::RunError;
+use super::fed::is_noted;
 use super::proof::{Detail, Findings, ROUNDS, prove_all, reader};
 use crate::db::{DbError, Doing};
 use crate::layout::{Delivery, Layout, Target};
@@ -30,7 +31,7 @@ pub(super) struct Known {
 pub(super) struct Replica {
     /// The database file.
     pub db: PathBuf,
-    /// True where the migration is closed: rows are no longer followed.
+    /// True where the migration is closed, or was fed by deltas: sources are not followed.
     pub closed: bool,
     /// Its row in our tables.
     pub row: MigrationRow,
@@ -56,8 +57,10 @@ impl Replica {
             target.n = change.n;
             target.delivery = Delivery::from_name(&change.delivery).unwrap_or(target.delivery);
             target.overwrite = !change.column_added && matches!(target.layout, Layout::CrSqlite(_));
-            let noted = target.delivery.writes_cells() && !closed;
-            if closed && target.delivery.writes_cells() {
+            // A plain table that was fed goes on noting what others write.
+            let noted = target.delivery.writes_cells()
+                && (!closed || (row.phase == Phase::Applied && is_noted(&conn, change.n)?));
+            if !noted && target.delivery.writes_cells() {
                 // The notes are gone: the clock rows tell whose a cell is, where there are any.
                 target.delivery = Delivery::Elide;
             }
@@ -123,7 +126,7 @@ impl Replica {
         let target = &self.changes[index].target;
         let threads = super::job::threads(threads);
         let mut findings = prove_all(&self.db, target, threads, &RwLock::new(()), detail)?;
-        if self.closed && matches!(target.layout, Layout::Plain) {
+        if !self.changes[index].noted && self.closed && matches!(target.layout, Layout::Plain) {
             findings.proof.unproven = findings.proof.differing;
         }
         Ok(findings)

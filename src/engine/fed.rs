@@ -7,6 +7,7 @@ use crate::db::{DbError, Doing};
 use crate::layout::{
     Target, note_schema, note_schema_drop, pending_schema, pending_schema_drop, source_trigger,
 };
+use crate::plan::PlanError;
 use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
 use crate::write::{Drainer, Then, WriteError, dirty_rows, pending_rows};
 
@@ -108,8 +109,10 @@ fn adopt_change(
     Ok(change.save(conn)?)
 }
 
-/// Closes what was fed: nothing may be pending, what others wrote is settled, and no trigger is left.
-pub(super) fn close(job: &mut Job<'_>) -> Result<(), RunError> {
+/// Closes what was fed: nothing may be pending, every cell that is ours holds what its row derives,
+/// and no trigger is left. Returns the rows that were proven: none where the replica cannot derive,
+/// of which `apply` has said all that can be said.
+pub(super) fn close(job: &mut Job<'_>) -> Result<u64, RunError> {
     let id = job.id().to_owned();
     let changes = ChangeRow::of(job.session.conn(), &id)?;
     let mut pending = 0;
@@ -125,6 +128,7 @@ pub(super) fn close(job: &mut Job<'_>) -> Result<(), RunError> {
             ),
         ));
     }
+    let rows = prove(job)?;
     job.session.transact_again(|conn| {
         for mut change in ChangeRow::of(conn, &id)? {
             conn.execute_batch(&note_schema_drop(change.n)).doing("drop our triggers")?;
@@ -135,7 +139,28 @@ pub(super) fn close(job: &mut Job<'_>) -> Result<(), RunError> {
         MigrationRow::set_phase(conn, &id, Phase::Closed, None)?;
         Ok(state::event(conn, &id, "closed", "fed by deltas, triggers dropped")?)
     })?;
-    Ok(job.session.accept_schema()?)
+    job.session.accept_schema()?;
+    Ok(rows)
+}
+
+/// Compares what was shipped with what the rows derive here, where they can.
+fn prove(job: &Job<'_>) -> Result<u64, RunError> {
+    match super::verify(&job.db, job.migration, job.threads()) {
+        Ok(report) if report.rows_different == 0 => Ok(report.rows_compared),
+        Ok(report) => Err(RunError::refused(
+            job.id(),
+            format!(
+                "{} cells of ours do not hold what their row derives, {} among them, and sources \
+                 are not followed here",
+                report.rows_different,
+                report.examples.first().map_or("", String::as_str)
+            ),
+            "`dotfill run` derives them, `dotfill apply` takes newer deltas; then close again",
+        )),
+        // The expression reads what is not here.
+        Err(RunError::Plan(PlanError::Refused { .. })) => Ok(0),
+        Err(error) => Err(error),
+    }
 }
 
 /// Settles what others have noted of one change until now: whose each cell is.

@@ -80,6 +80,9 @@ impl<'a> Job<'a> {
         let resolved = resolve_all(&mut conn, migration, purpose)?;
         check_triggers(migration, &resolved, options)?;
         check_known(&conn, migration)?;
+        if purpose != Purpose::Tend {
+            check_columns_are_free(&conn, migration, &resolved)?;
+        }
         let begins = match purpose {
             Purpose::Derive | Purpose::Tend => {
                 if purpose == Purpose::Derive {
@@ -204,6 +207,46 @@ fn check_known(conn: &Connection, migration: &Migration) -> Result<(), RunError>
         )),
         _ => Ok(()),
     }
+}
+
+/// Refuses a column that another migration fills here: each would take the other's values for its
+/// own, and overwrite them.
+fn check_columns_are_free(
+    conn: &Connection,
+    migration: &Migration,
+    resolved: &[Resolved],
+) -> Result<(), RunError> {
+    if !state::exists(conn)? {
+        return Ok(());
+    }
+    let id = migration.id.as_str();
+    for other in MigrationRow::all(conn)? {
+        if other.id == id || other.phase == Phase::RolledBack {
+            continue;
+        }
+        for change in ChangeRow::of(conn, &other.id)? {
+            let is_shared = |target: &Target| {
+                change.table.eq_ignore_ascii_case(&target.table.name)
+                    && change.column.eq_ignore_ascii_case(&target.column)
+            };
+            if resolved.iter().any(|resolved| is_shared(&resolved.target)) {
+                let (table, column, other_id) = (&change.table, &change.column, &other.id);
+                return Err(RunError::refused(
+                    id,
+                    format!(
+                        "column {column} of table {table} is filled by migration {other_id} here, \
+                         which is {}: each would overwrite the other's values",
+                        other.phase
+                    ),
+                    format!(
+                        "`dotfill close {other_id}` and `dotfill forget {other_id}` leave its values \
+                         behind, `dotfill rollback {other_id}` takes them back first"
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Refuses deltas for a replica whose own work on the migration they could spoil, and some rows for

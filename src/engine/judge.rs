@@ -33,8 +33,9 @@ pub(super) fn judge(pair: &Pair<'_>, compared: &Compared, exact: bool) -> Judged
     Judged { verdict, reason, notes: notes(pair) }
 }
 
+/// True where sources are not followed: what differs may have been right once.
 fn is_closed(report: &DigestReport) -> bool {
-    report.phase == "closed"
+    matches!(report.phase.as_str(), "closed" | "applied")
 }
 
 /// Why the replicas have diverged, where they have: a local proof fails, or equal sources have
@@ -71,8 +72,8 @@ fn diverged(pair: &Pair<'_>, compared: &Compared, exact: bool) -> Option<String>
         )
     } else {
         format!(
-            "the migration is closed in {} and rows are no longer followed there: `dotfill forget \
-             {id}` and `dotfill run` derive them again",
+            "rows are not followed in {}, where it is closed or was applied from deltas: `dotfill \
+             forget {id}` and `dotfill run` derive them again",
             closed.join(" and ")
         )
     };
@@ -117,8 +118,9 @@ fn notes(pair: &Pair<'_>) -> Vec<String> {
     for (name, report) in [pair.here, pair.there] {
         if is_closed(report) && report.rows_different > 0 {
             notes.push(format!(
-                "{name} is closed: {} not derived from the source of now, and it may not be known \
+                "{name} is {}: {} not derived from the source of now, and it may not be known \
                  whose the cells are",
+                report.phase,
                 rows(report.rows_different)
             ));
         }
@@ -179,7 +181,11 @@ mod tests {
     fn a_closed_migration_follows_no_rows_and_fails_no_proof() {
         let (open, closed) = (report("open", 0, 0, "3"), report("closed", 2, 0, "3"));
         says(&of(&open, &closed, 0, 0), Verdict::Equal, &["b.db is closed: 2 rows"]);
-        says(&of(&open, &closed, 0, 1), Verdict::Diverged, &["closed in b.db", "dotfill forget m"]);
+        says(
+            &of(&open, &closed, 0, 1),
+            Verdict::Diverged,
+            &["not followed in b.db", "dotfill forget m"],
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::proof::Findings;
 use super::{Comparison, RunError};
 use crate::layout::Target;
 use crate::migration::Migration;
+use crate::state::Phase;
 use crate::verify::RangeDigest;
 
 /// What a proof says.
@@ -102,7 +103,7 @@ pub fn verify(db: &Path, migration: &Migration, threads: usize) -> Result<Verify
         report.add(&change.target, &findings);
     }
     report.digest = digest.to_hex();
-    report.judge(replica.closed);
+    report.judge(replica.row.phase);
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -144,16 +145,28 @@ impl VerifyReport {
         });
     }
 
-    pub(super) fn judge(&mut self, closed: bool) {
-        self.verdict = match (self.rows_different, closed) {
+    pub(super) fn judge(&mut self, phase: Phase) {
+        let unsure = match phase {
+            Phase::Closed => Some(
+                "the migration is closed: rows are no longer followed, so a source may have \
+                 changed since, and whose a cell is may not be known",
+            ),
+            Phase::Applied => Some(
+                "the values were applied from deltas, and sources are not followed: one may have \
+                 changed since; `dotfill run` derives, `dotfill apply` takes newer deltas",
+            ),
+            Phase::Filling
+            | Phase::Open
+            | Phase::Applying
+            | Phase::RollingBack
+            | Phase::RolledBack
+            | Phase::Failed => None,
+        };
+        self.verdict = match (self.rows_different, unsure) {
             (0, _) => Verdict::Equal,
-            (_, false) => Verdict::Diverged,
-            (_, true) => {
-                self.reason = Some(
-                    "the migration is closed: rows are no longer followed, so a source may have \
-                     changed since, and whose a cell is may not be known"
-                        .to_owned(),
-                );
+            (_, None) => Verdict::Diverged,
+            (_, Some(reason)) => {
+                self.reason = Some(reason.to_owned());
                 Verdict::Inconclusive
             }
         };

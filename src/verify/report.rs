@@ -2,7 +2,7 @@
 //!
 //! # Format 1
 //! An object with `format` (1), `migration` (its id), `migration_digest` (64 hexadecimal digits),
-//! `phase` (`open` or `closed`), `rows`, `rows_pending` (noted, not yet derived again),
+//! `phase` (`open`, `closed` or `applied`), `rows`, `rows_pending` (noted, not yet derived again),
 //! `rows_different` (cells of ours that are not the derived value), `rows_skipped`, `digest` and
 //! `sources_digest` (64 digits each, over all changes), `dotfill_version`, `sqlite_version` (which
 //! evaluated the expressions now), `proof_sqlite_version` (which did when the migration was proven;
@@ -31,7 +31,7 @@ pub struct DigestReport {
     pub migration: String,
     /// The digest of its file's meaning, as hexadecimal digits.
     pub migration_digest: String,
-    /// Where it stands: `open` or `closed`.
+    /// Where it stands: `open`, `closed` or `applied`.
     pub phase: String,
     /// Rows of all tables.
     pub rows: u64,
@@ -134,7 +134,7 @@ impl DigestReport {
     }
 
     fn check(&self) -> Result<(), String> {
-        if !matches!(self.phase.as_str(), "open" | "closed") {
+        if !matches!(self.phase.as_str(), "open" | "closed" | "applied") {
             return Err(format!("the phase is {:?}", self.phase));
         }
         let mut rows = 0_u64;

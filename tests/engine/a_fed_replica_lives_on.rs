@@ -123,13 +123,15 @@ fn it_is_closed_without_deriving_and_then_forgotten() {
     both(|crsqlite| {
         let fed = Fed::new(crsqlite, "");
         fed.client.execute_batch("UPDATE t SET src = 'newer' WHERE id = 5").unwrap();
+        assert!(try_close(&fed).is_err(), "nobody has derived row 5 again");
+        fed.client.execute_batch("UPDATE t SET src = 'src 5' WHERE id = 5").unwrap();
         fed.job.close();
         assert_eq!(fed.status().phase, Phase::Closed);
-        fed.assert_derived("id = 5");
+        fed.assert_derived("0");
         assert_eq!(objects(&fed.client, "\\_dotfill\\_1\\_%").len(), 0);
         engine::forget(&fed.job.db, "m").unwrap();
         assert_eq!(objects(&fed.client, "\\_dotfill\\_%").len(), 0);
-        fed.assert_derived("id = 5");
+        fed.assert_derived("0");
     });
 }
 
@@ -213,4 +215,46 @@ fn it_need_not_be_able_to_derive() {
     client.execute_batch("UPDATE t SET target = 'user' WHERE id = 3").unwrap();
     assert_eq!(apply_deltas(&db, &fed.deltas()).rows_user_written, 1);
     job.close();
+}
+
+fn try_close(fed: &Fed) -> Result<engine::CloseReport, engine::RunError> {
+    engine::close(
+        &fed.job.db,
+        &migration(),
+        &engine::RunOptions::default(),
+        &dotfill::monitor::Quiet,
+    )
+}
+
+#[test]
+fn closing_proves_what_was_shipped() {
+    for crsqlite in [false, true] {
+        let fed = Fed::new(crsqlite, "");
+        let spoil = |value: &str| {
+            let db = rusqlite::Connection::open(&fed.job.db).unwrap();
+            let config = rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER;
+            db.set_db_config(config, false).unwrap();
+            db.execute("UPDATE t SET target = ?1 WHERE id = 7", [value]).unwrap();
+        };
+        spoil("rotten");
+        let refused = try_close(&fed).expect_err("a refusal").to_string();
+        for word in ["1 cells", "7", "dotfill run"] {
+            assert!(refused.contains(word), "{refused}");
+        }
+        spoil("v-src 7");
+        assert_eq!(try_close(&fed).expect("closed").rows_proven, 100);
+    }
+}
+
+#[test]
+fn what_users_wrote_on_a_plain_table_is_known_to_a_proof() {
+    let fed = Fed::new(
+        false,
+        "ALTER TABLE t ADD COLUMN target TEXT; UPDATE t SET target = 'mine' WHERE id < 4",
+    );
+    fed.client.run("UPDATE t SET target = 'mine too' WHERE id = 9", []);
+    let report = engine::verify(&fed.job.db, &migration(), 2).unwrap();
+    assert_eq!((report.verdict, report.rows_different), (Verdict::Equal, 0), "{report:?}");
+    let digest = engine::digest(&fed.job.db, &migration(), 2).unwrap();
+    assert_eq!((digest.phase.as_str(), digest.rows_different), ("applied", 0));
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::job::{Job, migration, one_column};
+use crate::job::{Job, column, migration, one_column};
 use dotfill::monitor::Quiet;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -232,4 +232,22 @@ fn another_file_under_a_known_id() {
     let changed = Job::new(&path, one_column("t", "c", "TEXT", "src || 'x'", ""));
     changed.expect_error(&["another file under that id", "new id"]);
     assert!(dotfill::engine::close(&path, &changed.migration, &changed.options, &Quiet).is_err());
+}
+
+#[test]
+fn a_column_that_another_migration_fills() {
+    let (_folder, path) = database(SCHEMA);
+    let text = |id: &str, value: &str| {
+        migration(&format!("id = \"{id}\"\n{}", column("t", "c", "TEXT", value, "")))
+    };
+    let first = Job::new(&path, text("first", "'v-' || src"));
+    first.run();
+    let second = Job::new(&path, text("second", "'w-' || src"));
+    second.expect_error(&["column c of table t", "first", "open", "dotfill rollback first"]);
+    let known: u64 = Connection::open(&path)
+        .and_then(|db| db.query_row("SELECT count(*) FROM _dotfill_migrations", [], |r| r.get(0)))
+        .unwrap();
+    assert_eq!(known, 1);
+    first.rollback();
+    second.run();
 }
