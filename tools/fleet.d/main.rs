@@ -41,13 +41,27 @@ fn main() -> ExitCode {
 
 fn act(cli: &Cli) -> Outcome<ExitCode> {
     fleet::end_on_signals()?;
-    std::fs::create_dir_all(&cli.options.work)?;
+    let _alone = alone(&cli.options)?;
     network::remove_abandoned()?;
     match &cli.command {
         Command::Up => up(&cli.options).map(|()| ExitCode::SUCCESS),
         Command::Down => Ok(ExitCode::SUCCESS),
         Command::Storm { only } => storm::storm(&cli.options, only).map(|()| ExitCode::SUCCESS),
         Command::Test { only } => trials::run(&cli.options, only),
+    }
+}
+
+/// Keeps others out of the folder in which the databases are made, as long as the file is open.
+fn alone(options: &Options) -> Outcome<std::fs::File> {
+    std::fs::create_dir_all(&options.work)?;
+    let lock = std::fs::File::create(options.work.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => failed::fail(format!(
+            "another fleet works in {}: wait for it, or give another --work",
+            options.work.display()
+        )),
+        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
     }
 }
 

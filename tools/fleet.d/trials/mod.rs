@@ -11,9 +11,11 @@ mod scene;
 mod users;
 
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::failed::{Failed, Outcome};
+use crate::fleet::INTERRUPTED;
 use crate::options::Options;
 use crate::storm::heading;
 
@@ -42,6 +44,9 @@ pub fn run(options: &Options, only: &[String]) -> Outcome<ExitCode> {
         |name: &str| only.is_empty() || only.iter().any(|text| name.contains(text.as_str()));
     let (mut held, mut failed) = (0, 0);
     for (name, trial) in TRIALS.iter().filter(|(name, _)| wanted(name)) {
+        if INTERRUPTED.load(Ordering::Relaxed) {
+            return crate::failed::fail("interrupted");
+        }
         let began = Instant::now();
         let result = trial(options);
         let seconds = began.elapsed().as_secs();
