@@ -36,7 +36,8 @@ pub fn pauses(options: &Options) -> Outcome<String> {
     rest(&mut fleet)?;
     program::on_all(&fleet, "run", &[])?;
     agree(&fleet)?;
-    Ok(format!("paused for {paused:.1} s of {}; \"{reason}\"", report["seconds"]))
+    let all = report["seconds"].as_f64().unwrap_or_default();
+    Ok(format!("paused for {paused:.1} s of {all:.1} s; \"{reason}\""))
 }
 
 /// What `status` shows while the job waits.
