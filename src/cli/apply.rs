@@ -64,7 +64,10 @@ fn render(report: &ApplyReport, args: &ApplyArgs) -> String {
         ),
         ("WAL", format!("{} at most", units::bytes(report.wal_bytes_max))),
     ];
-    lines.push(("time", time(report)));
+    lines.push((
+        "time",
+        units::work_time(report.seconds, report.rows_per_second, report.throttled_seconds),
+    ));
     lines.push(("next", what_next(report, args)));
     let state = match (&report.outcome, &report.reason) {
         (Outcome::Complete, _) => format!("applied and found in the data, {}", report.phase),
@@ -72,18 +75,6 @@ fn render(report: &ApplyReport, args: &ApplyArgs) -> String {
         (_, None) => "stopped early, resumable".to_owned(),
     };
     format!("{}: {state}\n{}", report.migration, output::aligned(&lines))
-}
-
-fn time(report: &ApplyReport) -> String {
-    let mut text = format!(
-        "{}, {}",
-        units::seconds(report.seconds),
-        units::rate(report.rows_per_second, "rows")
-    );
-    if report.throttled_seconds >= 0.05 {
-        let _ = write!(text, ", {} of it paused", units::seconds(report.throttled_seconds));
-    }
-    text
 }
 
 fn what_next(report: &ApplyReport, args: &ApplyArgs) -> String {

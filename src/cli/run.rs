@@ -70,7 +70,10 @@ fn render(report: &RunReport, one: &OneArgs) -> String {
         ),
     ));
     lines.push(("WAL", format!("{} at most", units::bytes(report.wal_bytes_max))));
-    lines.push(("time", time(report)));
+    lines.push((
+        "time",
+        units::work_time(report.seconds, report.rows_per_second, report.throttled_seconds),
+    ));
     if let Some(digest) = &report.digest {
         lines.push(("digest", digest.chars().take(16).collect()));
     }
@@ -91,18 +94,6 @@ fn outcome(outcome: Outcome, phase: &str) -> String {
         Outcome::Budget => "budget passed, resumable".to_owned(),
         Outcome::Failed => "failed".to_owned(),
     }
-}
-
-fn time(report: &RunReport) -> String {
-    let mut text = format!(
-        "{}, {}",
-        units::seconds(report.seconds),
-        units::rate(report.rows_per_second, "rows")
-    );
-    if report.throttled_seconds >= 0.05 {
-        let _ = write!(text, ", {} of it paused", units::seconds(report.throttled_seconds));
-    }
-    text
 }
 
 fn what_next(report: &RunReport, one: &OneArgs) -> String {

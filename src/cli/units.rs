@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+/// How long a job took, how fast it was, and how much of it was a pause.
+#[must_use]
+pub fn work_time(took: f64, rows_per_second: f64, throttled: f64) -> String {
+    let text = format!("{}, {}", seconds(took), rate(rows_per_second, "rows"));
+    if throttled < 0.05 { text } else { format!("{text}, {} of it paused", seconds(throttled)) }
+}
+
 /// `1,234,567`.
 #[must_use]
 pub fn count(n: u64) -> String {

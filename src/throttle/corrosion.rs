@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::{Ask, Moment, Pause, Throttle, Verdict, Work};
+use super::{Ask, Moment, Throttle, Verdict, Work};
 use crate::layout::corrosion::Backlog;
 
 /// The backlog is read at most this often: a reading is a dozen queries.
@@ -133,14 +133,7 @@ struct Asking<'a> {
 
 impl Throttle for Asking<'_> {
     fn check(&mut self, now: Moment, _: &Work) -> Verdict {
-        match self.signal.reason(now.monotonic, self.ask) {
-            (None, _) => Verdict::Go,
-            (Some(seen), wait) => Verdict::Pause(Pause {
-                signal: "corrosion:".to_owned(),
-                seen,
-                limit: String::new(),
-                wait,
-            }),
-        }
+        let (seen, wait) = self.signal.reason(now.monotonic, self.ask);
+        Verdict::while_seen("corrosion:", seen, wait)
     }
 }

@@ -66,6 +66,13 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// A pause as long as there is a reason, which has no limit; asked again after `wait`.
+    fn while_seen(signal: &str, seen: Option<String>, wait: Duration) -> Self {
+        seen.map_or(Self::Go, |seen| {
+            Self::Pause(Pause { signal: signal.to_owned(), seen, limit: String::new(), wait })
+        })
+    }
+
     /// This verdict, or the next one's where this one lets the job go.
     fn or_else(self, next: impl FnOnce() -> Self) -> Self {
         if self == Self::Go { next() } else { self }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Ask, Moment, Pause, Throttle, Verdict, Work};
+use super::{Ask, Moment, Throttle, Verdict, Work};
 
 /// The query is asked at most this often; it may cost more than a batch.
 const ASK_EVERY: Duration = Duration::from_millis(250);
@@ -75,15 +75,8 @@ struct Asking<'a> {
 
 impl Throttle for Asking<'_> {
     fn check(&mut self, now: Moment, _: &Work) -> Verdict {
-        match self.signal.reason(now.monotonic, self.ask) {
-            (None, _) => Verdict::Go,
-            (Some(seen), wait) => Verdict::Pause(Pause {
-                signal: "pause-when".to_owned(),
-                seen,
-                limit: String::new(),
-                wait,
-            }),
-        }
+        let (seen, wait) = self.signal.reason(now.monotonic, self.ask);
+        Verdict::while_seen("pause-when", seen, wait)
     }
 }
 
