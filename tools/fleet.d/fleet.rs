@@ -138,6 +138,21 @@ impl Fleet {
         Ok(())
     }
 
+    /// The bytes that all nodes have sent to each other; `None` where they are not counted.
+    pub fn bytes_sent(&self) -> Outcome<Option<u64>> {
+        let mut total = Some(0);
+        for node in &self.nodes {
+            let one = self.network.bytes_sent(node.number)?;
+            total = total.zip(one).map(|(total, one)| total + one);
+        }
+        Ok(total)
+    }
+
+    /// Change records made in the migrated table on each node since its agent started.
+    pub fn records(&self) -> Outcome<Vec<u64>> {
+        self.nodes.iter().map(|node| node.api.local_records("machines")).collect()
+    }
+
     /// Ends every agent in good order.
     pub fn stop(&mut self) -> Outcome<()> {
         self.nodes.iter_mut().try_for_each(Node::stop)

@@ -47,14 +47,14 @@ pub fn measure(options: &Options, way: Way) -> Outcome<Measured> {
     fleet.add_column(&[])?;
     let foreground = Foreground::start(&fleet)?;
     std::thread::sleep(SETTLE);
-    let (records, bytes) = (records(&fleet)?, bytes(&fleet)?);
+    let (records, bytes) = (fleet.records()?, fleet.bytes_sent()?);
     let began = Instant::now();
     let working = way.start(&fleet, options.rows);
     let watched = watch(&mut fleet, way, began, options.patience())?;
     // A backfill that is done over and over ends after the one under way.
     let worked = working.finish();
     let window = began.elapsed();
-    let bytes_after = self::bytes(&fleet)?;
+    let bytes_after = fleet.bytes_sent()?;
     let felt = foreground.stop()?;
     let measured = Measured {
         way,
@@ -62,7 +62,7 @@ pub fn measure(options: &Options, way: Way) -> Outcome<Measured> {
         window,
         equal_after: watched.equal_after,
         worked,
-        records: self::records(&fleet)? - records,
+        records: fleet.records()?.iter().sum::<u64>() - records.iter().sum::<u64>(),
         bytes: bytes_after.zip(bytes).map(|(after, before)| after - before),
         felt,
         backlog: backlog(&fleet)?,
@@ -114,17 +114,4 @@ fn all_filled(fleet: &Fleet) -> Outcome<bool> {
 fn backlog(fleet: &Fleet) -> Outcome<Backlog> {
     let each = fleet.nodes.iter().map(|node| census::backlog(&node.db()));
     each.into_iter().try_fold(Backlog::default(), |total, one| Ok(total.plus(one?)))
-}
-
-fn records(fleet: &Fleet) -> Outcome<u64> {
-    fleet.nodes.iter().map(|node| node.api.local_records("machines")).sum()
-}
-
-fn bytes(fleet: &Fleet) -> Outcome<Option<u64>> {
-    let mut total = Some(0);
-    for node in &fleet.nodes {
-        let one = fleet.network.bytes_sent(node.number)?;
-        total = total.zip(one).map(|(total, one)| total + one);
-    }
-    Ok(total)
 }

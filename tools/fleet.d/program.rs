@@ -69,9 +69,17 @@ pub fn wait(child: Child) -> Outcome<Ended> {
 
 /// Runs a command on all nodes at once, and returns when the last has ended with exit code 0.
 pub fn on_all(fleet: &Fleet, name: &str, more: &[&str]) -> Outcome<Vec<Value>> {
+    end_all(start_all(fleet, &fleet.nodes, name, more)?)
+}
+
+/// Starts a command on some nodes at once.
+pub fn start_all(fleet: &Fleet, nodes: &[Node], name: &str, more: &[&str]) -> Outcome<Vec<Child>> {
     let arguments = [more, &["--json"]].concat();
-    let children = fleet.nodes.iter().map(|node| spawn(fleet, node, name, &arguments));
-    let children = children.collect::<Outcome<Vec<_>>>()?;
+    nodes.iter().map(|node| spawn(fleet, node, name, &arguments)).collect()
+}
+
+/// Waits until all have ended, with exit code 0.
+pub fn end_all(children: Vec<Child>) -> Outcome<Vec<Value>> {
     children.into_iter().map(|child| wait(child)?.expect(0)?.json()).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::scene::{
-    ROWS, Random, agree, drain, ensure, fleet, no_records, owner_clocks, owners, records, rest,
+    ROWS, Random, agree, drain, ensure, fleet, no_records, owner_clocks, owners, rest,
 };
 use super::users::{Crowd, SLOWLY, owners_of};
 use crate::failed::{Outcome, fail};
@@ -22,24 +22,18 @@ const APART: Duration = Duration::from_secs(15);
 pub fn restart(options: &Options) -> Outcome<String> {
     let mut fleet = fleet(options)?;
     let before = bytes_of_restart(&mut fleet)?;
-    let running: Vec<_> = fleet
-        .nodes
-        .iter()
-        .map(|node| program::spawn(&fleet, node, "run", &[&SLOWLY[..], &["--json"]].concat()))
-        .collect::<Outcome<_>>()?;
+    let running = program::start_all(&fleet, &fleet.nodes, "run", &SLOWLY)?;
     std::thread::sleep(Duration::from_millis(500));
     fleet.nodes[1].stop()?;
     fleet.nodes[2].kill()?;
     std::thread::sleep(Duration::from_millis(500));
     fleet.nodes[1].start()?;
     fleet.nodes[2].start()?;
-    for child in running {
-        program::wait(child)?.expect(0)?;
-    }
+    program::end_all(running)?;
     fleet.wait_until_joined()?;
     let after = bytes_of_restart(&mut fleet)?;
     rest(&mut fleet)?;
-    let records = records(&fleet)?;
+    let records = fleet.records()?;
     ensure(records.iter().all(|one| *one == 0), format!("change records: {records:?}"))?;
     let clocks = owner_clocks(&fleet)?;
     ensure(clocks.iter().all(|one| *one == 0), format!("clock rows: {clocks:?}"))?;
@@ -56,18 +50,11 @@ pub fn restart(options: &Options) -> Outcome<String> {
 /// Restarts every agent; the bytes that all sent until a while later.
 fn bytes_of_restart(fleet: &mut Fleet) -> Outcome<Option<u64>> {
     fleet.stop()?;
-    let bytes = |fleet: &Fleet| -> Outcome<Option<u64>> {
-        let mut total = Some(0);
-        for node in &fleet.nodes {
-            total = total.zip(fleet.network.bytes_sent(node.number)?).map(|(a, b)| a + b);
-        }
-        Ok(total)
-    };
-    let before = bytes(fleet)?;
+    let before = fleet.bytes_sent()?;
     fleet.nodes.iter_mut().try_for_each(Node::start)?;
     fleet.wait_until_joined()?;
     std::thread::sleep(WATCHED);
-    Ok(bytes(fleet)?.zip(before).map(|(after, before)| after - before))
+    Ok(fleet.bytes_sent()?.zip(before).map(|(after, before)| after - before))
 }
 
 /// The trial: the last node is cut off during the backfill, and users write on both sides.
@@ -77,22 +64,16 @@ pub fn partition(options: &Options) -> Outcome<String> {
         return fail("a link can only be cut as root, between network namespaces");
     }
     let last = fleet.nodes.len() - 1;
-    let running: Vec<_> = fleet
-        .nodes
-        .iter()
-        .map(|node| program::spawn(&fleet, node, "run", &[&SLOWLY[..], &["--json"]].concat()))
-        .collect::<Outcome<_>>()?;
+    let running = program::start_all(&fleet, &fleet.nodes, "run", &SLOWLY)?;
     fleet.network.set_link(last, false)?;
     let crowd = Crowd::start(&fleet, 4);
-    for child in running {
-        program::wait(child)?.expect(0)?;
-    }
+    program::end_all(running)?;
     let wanted = owners_of(&fleet, ROWS - 700, "apart")?;
     std::thread::sleep(APART);
     let made = crowd.stop()?;
     fleet.network.set_link(last, true)?;
     let healed = rest(&mut fleet)?;
-    let before = records(&fleet)?;
+    let before = fleet.records()?;
     let drained = drain(&fleet)?;
     agree(&fleet)?;
     no_records(&fleet, &before)?;
@@ -114,10 +95,7 @@ pub fn partition(options: &Options) -> Outcome<String> {
 pub fn kill(options: &Options) -> Outcome<String> {
     let mut fleet = fleet(options)?;
     let (victim, others) = fleet.nodes.split_last().map_or_else(|| fail("no node"), Ok)?;
-    let others: Vec<_> = others
-        .iter()
-        .map(|node| program::spawn(&fleet, node, "run", &["--json"]))
-        .collect::<Outcome<_>>()?;
+    let others = program::start_all(&fleet, others, "run", &[])?;
     let mut random = Random(options.rows);
     let (mut killed, mut before) = (0, 0);
     for _ in 0..12 {
@@ -133,13 +111,11 @@ pub fn kill(options: &Options) -> Outcome<String> {
         ensure(filled >= before, format!("{filled} rows are filled, {before} were"))?;
         before = filled;
     }
-    for child in others {
-        program::wait(child)?.expect(0)?;
-    }
+    program::end_all(others)?;
     program::run(&fleet, victim, "run", &["--json"])?.expect(0)?;
     rest(&mut fleet)?;
     agree(&fleet)?;
-    let records = records(&fleet)?;
+    let records = fleet.records()?;
     ensure(records.iter().all(|one| *one == 0), format!("change records: {records:?}"))?;
     ensure(
         killed >= 6,

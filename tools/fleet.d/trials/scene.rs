@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::census;
 use crate::failed::{Failed, Outcome, fail};
 use crate::fleet::Fleet;
-use crate::node::Node;
 use crate::options::Options;
 use crate::program;
 
@@ -108,13 +107,8 @@ pub fn owner_clocks(fleet: &Fleet) -> Outcome<Vec<u64>> {
 
 /// Fails where the agents' clients or dotfill have caused change records in the migrated table.
 pub fn no_records(fleet: &Fleet, before: &[u64]) -> Outcome<()> {
-    let after = records(fleet)?;
+    let after = fleet.records()?;
     ensure(after == before, format!("change records went from {before:?} to {after:?}"))
-}
-
-/// Change records made on each node since its agent started.
-pub fn records(fleet: &Fleet) -> Outcome<Vec<u64>> {
-    fleet.nodes.iter().map(|node: &Node| node.api.local_records("machines")).collect()
 }
 
 /// Numbers that are the same in every run.

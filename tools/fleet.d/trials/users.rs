@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::scene::{
-    ROWS, Random, agree, drain, ensure, fleet, no_records, owner_clocks, records, rest,
-};
+use super::scene::{ROWS, Random, agree, drain, ensure, fleet, no_records, owner_clocks, rest};
 use crate::api::Api;
 use crate::failed::{Outcome, fail};
 use crate::fleet::Fleet;
@@ -38,22 +36,16 @@ pub fn owners_of(fleet: &Fleet, from: u64, word: &str) -> Outcome<Vec<(u64, Stri
 pub fn owners(options: &Options) -> Outcome<String> {
     let mut fleet = fleet(options)?;
     let mut wanted = owners_of(&fleet, 0, "before")?;
-    let running: Vec<_> = fleet
-        .nodes
-        .iter()
-        .map(|node| program::spawn(&fleet, node, "run", &[&SLOWLY[..], &["--json"]].concat()))
-        .collect::<Outcome<_>>()?;
+    let running = program::start_all(&fleet, &fleet.nodes, "run", &SLOWLY)?;
     // Rows that the walk has passed, and rows that it has not reached.
     for from in [1_000, 10_000, 19_000] {
         std::thread::sleep(Duration::from_millis(300));
         wanted.extend(owners_of(&fleet, from, "during")?);
     }
-    for child in running {
-        program::wait(child)?.expect(0)?;
-    }
+    program::end_all(running)?;
     wanted.extend(owners_of(&fleet, 5_000, "after")?);
     rest(&mut fleet)?;
-    let before = records(&fleet)?;
+    let before = fleet.records()?;
     drain(&fleet)?;
     super::scene::owners(&fleet, &wanted)?;
     agree(&fleet)?;
@@ -123,7 +115,7 @@ pub fn sources(options: &Options) -> Outcome<String> {
     std::thread::sleep(Duration::from_secs(3));
     let after = crowd.stop()?;
     rest(&mut fleet)?;
-    let before = records(&fleet)?;
+    let before = fleet.records()?;
     let drained = drain(&fleet)?;
     agree(&fleet)?;
     program::on_all(&fleet, "close", &[])?;
