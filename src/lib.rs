@@ -13,6 +13,7 @@ pub mod layout;
 pub mod lease;
 pub mod migration;
 pub mod monitor;
+pub mod phase;
 pub mod plan;
 pub mod scan;
 pub mod split;

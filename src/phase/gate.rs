@@ -1,0 +1,425 @@
+//! The conditions of a step, each with its evidence and what helps where it fails. Pure: what is
+//! true of the database and of the fleet is read elsewhere.
+
+use serde::Serialize;
+
+use super::ack::Ack;
+use super::agreement::Agreement;
+use super::fleet::RequiredReplica;
+use super::mode::{Move, Step, movement};
+use super::version::Version;
+use crate::state::{Mode, Phase};
+
+/// Replicas that one condition names.
+const NAMED_MAX: usize = 5;
+
+/// One condition of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Condition {
+    /// A word for it.
+    pub name: &'static str,
+    /// Whether it holds.
+    pub holds: bool,
+    /// What was found.
+    pub evidence: String,
+    /// What helps, where it does not hold.
+    pub remedy: Option<String>,
+}
+
+impl Condition {
+    fn new(
+        name: &'static str,
+        holds: bool,
+        evidence: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        let remedy = (!holds).then(|| remedy.into());
+        Self { name, holds, evidence: evidence.into(), remedy }
+    }
+}
+
+/// What is true of this database.
+#[derive(Clone, Debug)]
+pub struct LocalFacts {
+    /// The migration.
+    pub migration: String,
+    /// Its digest, as hexadecimal digits.
+    pub migration_digest: String,
+    /// The oldest client that may write once the epoch is closed.
+    pub minimum_client: Option<String>,
+    /// The database, as the operator named it; for remedies.
+    pub db: String,
+    /// How this replica is called, where that is known.
+    pub replica: Option<String>,
+    /// True where the tables are replicated by cr-sqlite and another site has written here.
+    pub others_seen: bool,
+    /// Where the backfill stands.
+    pub phase: Phase,
+    /// Objects that wait to be derived again, and values whose row has not arrived.
+    pub waiting: u64,
+    /// Old-format writes that dotfill has not looked at.
+    pub pending: u64,
+    /// Refusals that wait for an operator.
+    pub quarantined: u64,
+    /// Objects that the validator knows to disagree, and examples.
+    pub open: Vec<String>,
+    /// How many there are.
+    pub open_count: u64,
+    /// The comparison over all objects.
+    pub agreement: Agreement,
+}
+
+/// Who else has to agree.
+#[derive(Clone, Debug)]
+pub enum Others {
+    /// Nothing was said.
+    Unsaid,
+    /// The operator says that there is no other replica.
+    Alone,
+    /// The replicas of a fleet, each with its acknowledgement, where there is one.
+    Fleet(Vec<(RequiredReplica, Option<Ack>)>),
+}
+
+/// Evaluates every condition of a step.
+#[must_use]
+pub fn evaluate(step: Step, facts: &LocalFacts, others: &Others) -> Vec<Condition> {
+    let mut all = vec![proven(facts), nothing_waiting(facts)];
+    match step {
+        Step::ReadNew | Step::WriteBoth => all.push(views_agree(facts)),
+        Step::WriteNew => all.extend([views_agree(facts), no_open(facts), nothing_pending(facts)]),
+        Step::CompactOld => all.push(nothing_pending(facts)),
+    }
+    all.extend(fleet(step, facts, others));
+    all
+}
+
+/// True where every condition holds.
+#[must_use]
+pub fn holds(conditions: &[Condition]) -> bool {
+    conditions.iter().all(|condition| condition.holds)
+}
+
+fn command(facts: &LocalFacts, command: &str) -> String {
+    format!("`dotfill {command} {} --db {}`", facts.migration, facts.db)
+}
+
+fn proven(facts: &LocalFacts) -> Condition {
+    let holds = match facts.phase {
+        Phase::Open => true,
+        Phase::Filling
+        | Phase::Closed
+        | Phase::Applying
+        | Phase::Applied
+        | Phase::RollingBack
+        | Phase::RolledBack
+        | Phase::Failed => false,
+    };
+    let remedy = match facts.phase {
+        Phase::Closed => {
+            "a closed migration is no longer followed: `dotfill forget` it, and run it \
+             again without --close"
+                .to_owned()
+        }
+        _ => format!("{} fills and proves it", command(facts, "run")),
+    };
+    let evidence = match holds {
+        true => format!("proven over {} objects", facts.agreement.objects),
+        false => format!("it is {}", facts.phase),
+    };
+    Condition::new("backfill-proven", holds, evidence, remedy)
+}
+
+fn nothing_waiting(facts: &LocalFacts) -> Condition {
+    Condition::new(
+        "nothing-noted",
+        facts.waiting == 0,
+        format!("{} objects wait to be derived again", facts.waiting),
+        format!("{} drains them", command(facts, "run")),
+    )
+}
+
+fn views_agree(facts: &LocalFacts) -> Condition {
+    let found = &facts.agreement;
+    let mut evidence = match found.disagreements {
+        0 => format!("old and new view are equal over {} objects", found.objects),
+        n => format!("{n} of {} objects differ", found.objects),
+    };
+    if found.flaws > 0 {
+        evidence += &format!(", {} flawed elements left out", found.flaws);
+    }
+    for example in &found.examples {
+        evidence += &format!("; {example}");
+    }
+    Condition::new(
+        "views-agree",
+        found.disagreements == 0,
+        evidence,
+        format!(
+            "{} drains what is noted; what still differs was written to one form only: write it to \
+             the other one too",
+            command(facts, "run")
+        ),
+    )
+}
+
+fn no_open(facts: &LocalFacts) -> Condition {
+    let mut evidence = format!("{} disagreements are open", facts.open_count);
+    for example in &facts.open {
+        evidence += &format!("; {example}");
+    }
+    Condition::new(
+        "validator-clean",
+        facts.open_count == 0,
+        evidence,
+        "write what one form lacks to it too; an object that agrees again is no longer listed",
+    )
+}
+
+fn nothing_pending(facts: &LocalFacts) -> Condition {
+    let (pending, quarantined) = (facts.pending, facts.quarantined);
+    let remedy = if pending > 0 {
+        format!("{} decides what is pending", command(facts, "run"))
+    } else {
+        format!("`dotfill quarantine list --db {}` shows them; replay or drop each", facts.db)
+    };
+    Condition::new(
+        "nothing-undecided",
+        pending + quarantined == 0,
+        format!("{pending} old writes pending, {quarantined} in quarantine"),
+        remedy,
+    )
+}
+
+fn fleet(step: Step, facts: &LocalFacts, others: &Others) -> Vec<Condition> {
+    let acks = match others {
+        Others::Fleet(acks) => acks,
+        Others::Alone => return vec![alone(step, facts)],
+        Others::Unsaid => {
+            return vec![Condition::new(
+                "fleet-acknowledged",
+                false,
+                "nobody says which replicas there are",
+                "name the fleet's folder with --fleet DIR, or say --alone where this database has \
+                 no other replica",
+            )];
+        }
+    };
+    let mut all = vec![listed(facts, acks), acknowledged(step, facts, acks)];
+    all.extend([same_migration(facts, acks), same_data(facts, acks), ready(facts, acks)]);
+    match step {
+        Step::ReadNew | Step::WriteBoth => {}
+        Step::WriteNew => all.push(clients(facts, acks)),
+        Step::CompactOld => all.extend([clients(facts, acks), readiness(facts, acks)]),
+    }
+    all
+}
+
+fn alone(step: Step, facts: &LocalFacts) -> Condition {
+    let needs_fleet = match step {
+        Step::ReadNew | Step::WriteBoth | Step::WriteNew => facts.others_seen,
+        // Five of its conditions only an acknowledgement can state.
+        Step::CompactOld => true,
+    };
+    let evidence = if facts.others_seen {
+        "another site of cr-sqlite has written here, so it is not alone"
+    } else if needs_fleet {
+        "removing the old form needs acknowledgements, if only its own"
+    } else {
+        "the operator says that there is no other replica"
+    };
+    Condition::new(
+        "fleet-acknowledged",
+        !needs_fleet,
+        evidence,
+        "name the fleet's folder with --fleet DIR",
+    )
+}
+
+type Acks = [(RequiredReplica, Option<Ack>)];
+
+/// A condition that each replica meets, or is named with what is wrong.
+fn each(
+    name: &'static str,
+    acks: &Acks,
+    well: &str,
+    problem: impl Fn(&RequiredReplica, &Ack) -> Option<String>,
+    remedy: impl Into<String>,
+) -> Condition {
+    let problems: Vec<String> = acks
+        .iter()
+        .filter_map(|(replica, ack)| {
+            let problem = problem(replica, ack.as_ref()?)?;
+            Some(format!("replica {replica} {problem}"))
+        })
+        .collect();
+    named(name, acks.len(), well, problems, remedy)
+}
+
+fn named(
+    name: &'static str,
+    replicas: usize,
+    well: &str,
+    mut problems: Vec<String>,
+    remedy: impl Into<String>,
+) -> Condition {
+    if problems.is_empty() {
+        return Condition::new(name, true, format!("{replicas} of {replicas} {well}"), "");
+    }
+    let rest = problems.len().saturating_sub(NAMED_MAX);
+    problems.truncate(NAMED_MAX);
+    let mut evidence = problems.join("; ");
+    if rest > 0 {
+        evidence += &format!("; and {rest} more");
+    }
+    Condition::new(name, false, evidence, remedy)
+}
+
+fn listed(facts: &LocalFacts, acks: &Acks) -> Condition {
+    let Some(replica) = &facts.replica else {
+        return Condition::new(
+            "listed",
+            true,
+            format!("{} replicas are required; a plain database has no id of its own", acks.len()),
+            "",
+        );
+    };
+    let found = acks.iter().any(|(required, _)| required.id.eq_ignore_ascii_case(replica));
+    Condition::new(
+        "listed",
+        found,
+        match found {
+            true => format!("this replica, {replica}, is one of {} required", acks.len()),
+            false => format!("this replica, {replica}, is not in the fleet's list"),
+        },
+        "add it to fleet.toml, or name the right folder",
+    )
+}
+
+/// The command that a replica's people run.
+fn ack_command(facts: &LocalFacts, flags: &str) -> String {
+    let space = if flags.is_empty() { "" } else { " " };
+    format!("there, run `dotfill ack {} --db FILE --fleet DIR{space}{flags}`", facts.migration)
+}
+
+fn acknowledged(step: Step, facts: &LocalFacts, acks: &Acks) -> Condition {
+    let mode = step.from();
+    let problems = acks.iter().filter_map(|(replica, ack)| match ack {
+        None => Some(format!("replica {replica} has not acknowledged")),
+        Some(ack) if is_at_least(ack.mode, mode) => None,
+        Some(ack) => Some(format!("replica {replica} has acknowledged {} only", ack.mode)),
+    });
+    named(
+        "acknowledged",
+        acks.len(),
+        &format!("replicas have acknowledged {mode}"),
+        problems.collect(),
+        format!("bring it to {mode}; {}", ack_command(facts, "")),
+    )
+}
+
+/// True where `mode` is `wanted`, or comes after it.
+fn is_at_least(mode: Mode, wanted: Mode) -> bool {
+    match movement(mode, wanted) {
+        Move::Stay | Move::Back => true,
+        Move::Forward(_) | Move::TooFar { .. } => false,
+    }
+}
+
+fn same_migration(facts: &LocalFacts, acks: &Acks) -> Condition {
+    each(
+        "same-migration",
+        acks,
+        "acknowledgements are of this migration file",
+        |_, ack| {
+            let differs = ack.migration_digest != facts.migration_digest;
+            differs.then(|| "follows another migration file under that id".to_owned())
+        },
+        "give every replica the same file; a changed one needs an id of its own",
+    )
+}
+
+fn same_data(facts: &LocalFacts, acks: &Acks) -> Condition {
+    let sources = facts.agreement.sources_digest();
+    let view = facts.agreement.view_digest();
+    let in_flight = acks
+        .iter()
+        .filter_map(|(_, ack)| ack.as_ref())
+        .filter(|ack| ack.sources_digest != sources)
+        .count();
+    let well = match in_flight {
+        0 => "replicas hold the same data".to_owned(),
+        n => format!("replicas do not contradict this one; the old form of {n} is in flight"),
+    };
+    each(
+        "same-data",
+        acks,
+        &well,
+        |_, ack| {
+            let differs = ack.sources_digest == sources && ack.view_digest != view;
+            differs.then(|| "has the same old form and shows another new one".to_owned())
+        },
+        format!(
+            "let the replicas merge, then {}; `dotfill verify --against` finds what differs",
+            ack_command(facts, "")
+        ),
+    )
+}
+
+fn ready(facts: &LocalFacts, acks: &Acks) -> Condition {
+    each(
+        "replicas-ready",
+        acks,
+        "replicas are proven, agree, and have nothing undecided",
+        |_, ack| {
+            if !ack.proven {
+                Some("is not proven".to_owned())
+            } else if ack.undecided > 0 {
+                Some(format!("has {} old writes undecided", ack.undecided))
+            } else if ack.disagreements > 0 && !super::mode::is_closed(ack.mode) {
+                Some(format!("has {} objects whose forms differ", ack.disagreements))
+            } else {
+                None
+            }
+        },
+        format!("mend it there, then {}", ack_command(facts, "")),
+    )
+}
+
+fn clients(facts: &LocalFacts, acks: &Acks) -> Condition {
+    let Some(minimum) = &facts.minimum_client else {
+        return Condition::new("clients", true, "the migration names no minimum_client", "");
+    };
+    let flag = "--oldest-client VERSION";
+    each(
+        "clients",
+        acks,
+        &format!("replicas have seen no client older than {minimum}"),
+        |_, ack| match &ack.oldest_client {
+            None => Some("does not say which client is its oldest".to_owned()),
+            Some(oldest) => match (Version::parse(oldest), Version::parse(minimum)) {
+                (Ok(oldest), Ok(minimum)) if oldest >= minimum => None,
+                (Ok(oldest), Ok(minimum)) => {
+                    Some(format!("still has clients at {oldest}, below {minimum}"))
+                }
+                (Err(problem), _) | (_, Err(problem)) => Some(format!("says {problem}")),
+            },
+        },
+        format!("upgrade the clients there, then {}", ack_command(facts, flag)),
+    )
+}
+
+fn readiness(facts: &LocalFacts, acks: &Acks) -> Condition {
+    each(
+        "ready-for-compaction",
+        acks,
+        "replicas state all five conditions",
+        |_, ack| {
+            let missing = ack.readiness.missing();
+            (!missing.is_empty()).then(|| format!("does not state {}", missing.join(" ")))
+        },
+        format!("once they are true, {}", ack_command(facts, "with the flags that are missing")),
+    )
+}
+
+#[cfg(test)]
+mod tests;
