@@ -1,7 +1,7 @@
 //! Everything that dotfill keeps in the database: ordinary tables named `_dotfill_*`, so that the
 //! job can be killed at any point and so that an older `SQLite` can still open the file.
 //!
-//! # Definitions (schema version 2)
+//! # Definitions (schema version 3)
 //! - `_dotfill_meta(key, value)`: `schema_version`, and the serial number for new changes.
 //! - `_dotfill_migrations`: one row per migration: its digest and text, phase, times, proof.
 //! - `_dotfill_changes`: one row per change of a migration, with its checkpoint and counters. `n`
@@ -14,10 +14,14 @@
 //! - `_dotfill_applied`: per migration that was fed by deltas, how far: the last file of the chain
 //!   that rows were taken from (`ordinal`, `digest`), how many of its rows are done, and whether the
 //!   chain was whole. `place` names the folder, for people.
+//! - `_dotfill_sets`: per change of kind `or_set`, its tables and view, and which of the tables we
+//!   made. `_dotfill_dirty_<n>` holds the keys of noted objects there, `_dotfill_frontier_<n>` the last
+//!   key that the fill has passed, for the view.
 //! - `_dotfill_pending_<n>(key columns, value)`: values of deltas whose row has not arrived here yet.
 //!
-//! Version 1 had neither of the last two, nor the phases `applying` and `applied`. It is read and
-//! written as it is, and brought to version 2 by the first `apply`.
+//! Version 1 had no deltas (`_dotfill_applied`, `_dotfill_pending_<n>`, the phases `applying` and
+//! `applied`), version 2 no sets. Both are read and written as they are, and brought to this version
+//! by the next migration that is begun, or the first `apply`.
 //!
 //! # A replica that is fed by deltas
 //! `applying` -> `applied`. Nothing is derived there, so sources are not followed. In a table of
@@ -34,10 +38,14 @@
 mod applied;
 mod change;
 mod schema;
+mod sets;
 
 pub use applied::AppliedRow;
 pub use change::{ChangeRow, Counters, MigrationRow, Phase};
-pub use schema::{SCHEMA_VERSION, create, drop_all, exists, knows_applied, next_change_number};
+pub use schema::{
+    SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_sets, next_change_number,
+};
+pub use sets::SetRow;
 
 use rusqlite::Connection;
 
