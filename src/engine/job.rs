@@ -81,6 +81,7 @@ impl<'a> Job<'a> {
         check_triggers(migration, &resolved, options)?;
         check_known(&conn, migration)?;
         super::or_set::check_tables(migration, &resolved, options.crsqlite.is_some())?;
+        super::or_set::check_views(&conn, migration, &resolved)?;
         if purpose != Purpose::Tend {
             check_columns_are_free(&conn, migration, &resolved)?;
         }

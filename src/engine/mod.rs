@@ -25,6 +25,7 @@ mod run;
 mod seed;
 mod shapes;
 mod space;
+mod subject;
 mod verify;
 mod wal;
 mod walk;

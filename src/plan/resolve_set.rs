@@ -19,8 +19,8 @@ pub struct ResolvedSet {
     pub target: SetTarget,
     /// Which of its tables are there already.
     pub tables: SetTables,
-    /// True where the view is there already, or something else of that name.
-    pub view: bool,
+    /// The SQL of the view that is there already, where one is.
+    pub view: Option<String>,
     /// True where the table of the objects is one of cr-sqlite.
     pub replicated: bool,
     /// What the database belongs to.
@@ -54,14 +54,7 @@ pub fn resolve_set(
     let old = case.old_form(&table)?;
     let replicated = CrTable::find(conn, &table)?;
     let (tables, layout) = case.tables(&table, replicated.is_some())?;
-    let view = case.kind_of(&change.view)?;
-    if let Some(kind) = view.as_deref().filter(|kind| *kind != "view") {
-        return Err(case.refused(
-            "view",
-            format!("{} is a {kind} here, not a view", ident(&change.view)),
-            "give the view a name of its own",
-        ));
-    }
+    let view = case.view()?;
     let dots = DotDeriver::new(migration.id.as_str(), &change.table, change.source.name());
     let target = SetTarget {
         n: 0,
@@ -75,7 +68,7 @@ pub fn resolve_set(
         table,
     };
     let replicated = replicated.is_some();
-    Ok(ResolvedSet { target, tables, view: view.is_some(), replicated, environment })
+    Ok(ResolvedSet { target, tables, view, replicated, environment })
 }
 
 impl Case<'_> {
@@ -108,6 +101,25 @@ impl Case<'_> {
             )
             .optional()
             .doing("look for the objects of a set")
+    }
+
+    /// The SQL of the view that is there.
+    fn view(&self) -> Result<Option<String>, PlanError> {
+        let name = &self.change.view;
+        match self.kind_of(name)? {
+            None => Ok(None),
+            Some(kind) if kind == "view" => {
+                let sql = "SELECT sql FROM sqlite_schema WHERE type = 'view' \
+                           AND name = ?1 COLLATE NOCASE";
+                let text = self.conn.query_row(sql, [name], |row| row.get(0));
+                Ok(Some(text.doing("read the view of a set")?))
+            }
+            Some(kind) => Err(self.refused(
+                "view",
+                format!("{} is a {kind} here, not a view", ident(name)),
+                "give the view a name of its own",
+            )),
+        }
     }
 
     fn check_key(&self, table: &Table) -> Result<(), PlanError> {

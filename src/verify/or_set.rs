@@ -16,7 +16,7 @@ use rusqlite::{Connection, Row};
 use super::tree::{field, hash, leaf_of};
 use super::{LeafSet, RangeDigest, RangeProof, RowFacts};
 use crate::db::{Datum, DbError, Doing, encode};
-use crate::layout::or_set::{SetSql, SetTarget};
+use crate::layout::or_set::{OldForm, SetSql, SetTarget};
 use crate::scan::or_set::{Bounds, SetError, adds_of, each_object};
 use crate::split::Position;
 use crate::transform::dot::{Dot, DotDeriver};
@@ -346,6 +346,27 @@ struct Judged<'g> {
     differs: bool,
     /// And no clock row says why.
     wrong: bool,
+}
+
+/// The shape of a set, as hexadecimal digits: `BLAKE3.derive_key("dotfill 2026-11 set shape v1",
+/// field(table) field(source) field(form), u64 LE count of key columns, per key column field(name)
+/// field(affinity))[0..8]`, where `form` is the format, or `rows` for a child table.
+#[must_use]
+pub fn set_shape(target: &SetTarget) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("dotfill 2026-11 set shape v1");
+    let form = match &target.old {
+        OldForm::Column { format, .. } => format.as_str(),
+        OldForm::Rows { .. } => "rows",
+    };
+    for text in [target.table.name.as_str(), target.source(), form] {
+        field(&mut hasher, text);
+    }
+    hasher.update(&(target.table.key.len() as u64).to_le_bytes());
+    for key in &target.table.key {
+        field(&mut hasher, &key.name);
+        field(&mut hasher, key.affinity.declaration());
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
 }
 
 fn encode_key(key: &[Datum], out: &mut Vec<u8>) {

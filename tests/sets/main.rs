@@ -6,6 +6,8 @@
 #[path = "../common/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with tests that call the binary")]
 mod common;
+#[allow(dead_code, reason = "not every test uses all of it")]
 mod set;
 
 mod every_form_and_key_is_translated;
+mod replicas_converge;

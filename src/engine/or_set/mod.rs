@@ -10,15 +10,18 @@ mod proof;
 pub(super) use clear::{Cleared, roll_back};
 pub(super) use drain::{drain_all, drain_batch, finish_in};
 pub(super) use fill::fill;
-pub(super) use proof::{SetFindings, mend, prove};
+pub(super) use proof::{SetFindings, mend, prove, prove_all};
+
+use rusqlite::Connection;
 
 use super::RunError;
 use super::job::Job;
 use crate::db::quote::ident;
 use crate::db::{DbError, Table};
-use crate::layout::or_set::{OldForm, SetTarget};
+use crate::layout::or_set::{OldForm, SetTarget, ViewStage, view_schema};
+use crate::migration::Migration;
 use crate::plan::{PlanError, ResolvedChange, ResolvedSet};
-use crate::state::SetRow;
+use crate::state::{self, ChangeRow, SetRow};
 use crate::write::{PreparedSet, WriteError, prepare_set};
 
 /// How often preparing begins again because others change the schema.
@@ -42,7 +45,7 @@ pub(super) fn prepare(
 
 /// Refuses sets whose tables cannot be made by this process, before anything is written.
 pub(super) fn check_tables(
-    migration: &crate::migration::Migration,
+    migration: &Migration,
     resolved: &[ResolvedChange],
     extension: bool,
 ) -> Result<(), PlanError> {
@@ -70,6 +73,31 @@ pub(super) fn check_tables(
             ),
             remedy,
         ));
+    }
+    Ok(())
+}
+
+/// Refuses a view that somebody else has made: only one that an earlier run has left is replaced.
+pub(super) fn check_views(
+    conn: &Connection,
+    migration: &Migration,
+    resolved: &[ResolvedChange],
+) -> Result<(), RunError> {
+    let known = state::exists(conn)?;
+    let known = if known { ChangeRow::of(conn, migration.id.as_str())? } else { Vec::new() };
+    for (index, change) in resolved.iter().enumerate().skip(known.len()) {
+        let ResolvedChange::OrSet(set) = change else { continue };
+        let left = view_schema(&set.target, ViewStage::Alone);
+        let ours = |sql: &String| sql.trim() == left.trim().trim_end_matches(';');
+        if set.view.as_ref().is_some_and(|sql| !ours(sql)) {
+            let view = ident(&set.target.view);
+            return Err(PlanError::refused(
+                migration.at(index, "view"),
+                format!("view {view} is there already, and is not one that dotfill has left"),
+                format!("DROP VIEW {view}, or give the new one a name of its own"),
+            )
+            .into());
+        }
     }
     Ok(())
 }

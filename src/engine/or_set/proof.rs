@@ -8,14 +8,13 @@ use parking_lot::{Mutex, RwLock};
 use super::{drain_all, look_again};
 use crate::db::DbError;
 use crate::engine::job::Job;
-use crate::engine::proof::{ROUNDS, reader};
+use crate::engine::proof::{Detail, ROUNDS, reader};
 use crate::engine::{RunError, Stop};
 use crate::layout::or_set::SetTarget;
 use crate::monitor::Stage;
 use crate::scan::or_set::Bounds;
 use crate::split::Splitter;
 use crate::verify::or_set::{SetProver, SetRangeProof};
-use crate::verify::{LeafSet, RowFacts};
 use crate::write::or_set::SetWriter;
 use crate::write::{PreparedSet, WriteError};
 
@@ -32,16 +31,6 @@ pub(in crate::engine) struct SetFindings {
     pub found: SetRangeProof,
     /// The ranges in which something was wrong.
     pub missed: Vec<Bounds>,
-}
-
-/// The facts of objects that a proof collects, for a digest tree.
-pub(in crate::engine) struct SetDetail<'d> {
-    /// Leaves of the tree.
-    pub leaves: usize,
-    /// Leaves whose objects' keys are kept.
-    pub wanted: Option<&'d LeafSet>,
-    /// Takes the facts of a range; called by any of the provers.
-    pub sink: &'d (dyn Fn(&[RowFacts]) + Sync),
 }
 
 /// Proves every object, with as many threads as the job may use.
@@ -64,7 +53,7 @@ pub(in crate::engine) fn prove_all(
     noted: bool,
     threads: usize,
     gate: &RwLock<()>,
-    detail: Option<&SetDetail<'_>>,
+    detail: Option<&Detail<'_>>,
 ) -> Result<SetFindings, RunError> {
     let findings = Mutex::new(SetFindings::default());
     let (send, tasks) = bounded::<Bounds>(QUEUE);
@@ -124,7 +113,7 @@ fn prove_ranges(
     tasks: &Receiver<Bounds>,
     gate: &RwLock<()>,
     findings: &Mutex<SetFindings>,
-    detail: Option<&SetDetail<'_>>,
+    detail: Option<&Detail<'_>>,
 ) -> Result<(), DbError> {
     let conn = reader(db)?;
     let mut prover = SetProver::new(&conn, target, noted);
