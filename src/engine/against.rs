@@ -16,7 +16,7 @@ use super::walk::Walk;
 use super::{RunError, VerifyReport};
 use crate::db::is_database;
 use crate::migration::Migration;
-use crate::verify::{Compared, DigestReport, Tree, compare_leaves, leaves_of, shape};
+use crate::verify::{Compared, DigestReport, Tree, compare_leaves, leaves_of};
 
 /// Leaves of the trees of two replicas at hand, at least: rows of differing leaves are read again.
 const LEAVES_MIN: u64 = 4096;
@@ -175,7 +175,7 @@ impl Comparing {
             ));
         }
         for (known, change) in here.changes.iter().zip(&there.changes) {
-            if shape(&known.target) != change.shape {
+            if known.subject.shape() != change.shape {
                 return Err(self.other_shape(&change.table, name));
             }
             if change.leaves.len() != leaves {
@@ -204,8 +204,8 @@ impl Comparing {
         leaves: usize,
     ) -> Result<Tree, RunError> {
         let (findings, tree) = here.tree(index, self.threads, leaves)?;
-        self.report.add(&here.changes[index].target, &findings);
         self.sums.add(here, index, &findings, tree.sources, Vec::new());
+        self.report.add(&here.changes[index].subject, findings);
         Ok(tree)
     }
 
@@ -225,9 +225,9 @@ impl Comparing {
         }
         let there = Replica::open(path, migration)?;
         for (ours, theirs) in here.changes.iter().zip(&there.changes) {
-            if shape(&ours.target) != shape(&theirs.target) {
+            if ours.subject.shape() != theirs.subject.shape() {
                 let name = path.display().to_string();
-                return Err(self.other_shape(&theirs.target.table.name, &name));
+                return Err(self.other_shape(&theirs.subject.table().name, &name));
             }
         }
         let mut diff = self.create_diff(options.diff.as_deref())?;

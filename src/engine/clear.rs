@@ -6,16 +6,19 @@ use rusqlite::TransactionBehavior;
 use serde::Serialize;
 
 use super::job::{Job, Purpose};
+use super::or_set::{self, Cleared};
+use super::ready::Ready;
 use super::{Outcome, RunError, RunOptions, Stop, fed};
 use crate::db::{self, Doing};
+use crate::layout::or_set::set_note_schema_drop;
 use crate::layout::{Delivery, FillSql, Filter, Target, note_schema_drop, pending_schema_drop};
 use crate::lease::Holder;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
 use crate::split::Splitter;
-use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
+use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase, SetRow};
 use crate::throttle::SystemClock;
-use crate::write::{Drainer, Prepared, Then, WriteError, any_dirty, connect, prepare};
+use crate::write::{Drainer, Prepared, Then, WriteError, any_dirty, connect};
 
 /// Notes that one transaction takes.
 const LAST_NOTES: u64 = 500;
@@ -32,8 +35,10 @@ pub struct RollbackReport {
     pub outcome: Outcome,
     /// Why it ended early, where it did.
     pub reason: Option<String>,
-    /// Cells set back to NULL.
+    /// Cells set back to NULL, and adds of ours that were deleted.
     pub rows_cleared: u64,
+    /// Tables of ours that were kept, and why.
+    pub kept: Vec<String>,
     /// Seconds in all.
     pub seconds: f64,
 }
@@ -69,20 +74,21 @@ pub fn rollback(
     let mut job = Job::begin_for(Purpose::Tend, db, migration, options, &clock, monitor)?;
     let result = roll_back(&mut job);
     job.end()?;
-    let (stop, rows_cleared) = result?;
+    let (stop, cleared) = result?;
     Ok(RollbackReport {
         migration: migration.id.to_string(),
         outcome: if stop.is_some() { Outcome::Interrupted } else { Outcome::Complete },
         reason: stop.as_ref().map(Stop::reason),
-        rows_cleared,
+        rows_cleared: cleared.removed,
+        kept: cleared.kept,
         seconds: job.started.elapsed().as_secs_f64(),
     })
 }
 
-fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
+fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, Cleared), RunError> {
     let id = job.id().to_owned();
     match MigrationRow::read(job.session.conn(), &id)?.map(|row| row.phase) {
-        Some(Phase::RolledBack) => return Ok((None, 0)),
+        Some(Phase::RolledBack) => return Ok((None, Cleared::default())),
         Some(Phase::Closed) => {
             return Err(RunError::refused(
                 &id,
@@ -106,29 +112,44 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
     }
     job.session
         .transact_again(|conn| Ok(MigrationRow::set_phase(conn, &id, Phase::RollingBack, None)?))?;
-    let mut cleared = 0;
-    let resolved: Vec<_> = job.resolved.iter().take(known.len()).cloned().collect();
-    for (index, resolved) in resolved.into_iter().enumerate().rev() {
-        let mut ready = prepare(&mut job.session, resolved, &id, index)?;
-        if ready.change.phase == Phase::RolledBack {
+    let mut cleared = Cleared::default();
+    for index in (0..known.len().min(job.resolved.len())).rev() {
+        // A set that is rolled back has nothing left to be made ready.
+        if known[index].phase == Phase::RolledBack {
             continue;
         }
-        fed::reopen(job, &ready.target, &mut ready.change)?;
-        if ready.target.delivery.writes_cells()
-            && let Some(stop) = clear(job, &mut ready, &mut cleared)?
-        {
-            return Ok((Some(stop), cleared));
-        }
-        if let Some(stop) = drop_change(job, &mut ready)? {
-            return Ok((Some(stop), cleared));
+        let stop = match Ready::prepare(job, index)? {
+            Ready::Column(mut ready) => roll_back_column(job, &mut ready, &mut cleared.removed)?,
+            Ready::OrSet(mut ready) => or_set::roll_back(job, &mut ready, &mut cleared)?,
+        };
+        if stop.is_some() {
+            return Ok((stop, cleared));
         }
     }
+    let sets = job.resolved.iter().any(|change| change.column().is_none());
+    let what = if sets { "cells set to NULL, or adds deleted" } else { "cells set to NULL" };
+    let what = [format!("{} {what}", cleared.removed)].into_iter().chain(cleared.kept.clone());
+    let what = what.collect::<Vec<_>>().join("; ");
     job.session.transact_again(|conn| {
         MigrationRow::set_phase(conn, &id, Phase::RolledBack, None)?;
         AppliedRow::remove(conn, &id)?;
-        Ok(state::event(conn, &id, "rolled-back", &format!("{cleared} cells set to NULL"))?)
+        Ok(state::event(conn, &id, "rolled-back", &what)?)
     })?;
     Ok((None, cleared))
+}
+
+fn roll_back_column(
+    job: &mut Job<'_>,
+    ready: &mut Prepared,
+    cleared: &mut u64,
+) -> Result<Option<Stop>, RunError> {
+    fed::reopen(job, &ready.target, &mut ready.change)?;
+    if ready.target.delivery.writes_cells()
+        && let Some(stop) = clear(job, ready, cleared)?
+    {
+        return Ok(Some(stop));
+    }
+    drop_change(job, ready)
 }
 
 /// Sets the cells that are ours to NULL, from the first row on; again where rows may have been
@@ -270,6 +291,8 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
     let what = "forget a migration";
     for change in ChangeRow::of(&tx, id)? {
         tx.execute_batch(&note_schema_drop(change.n)).doing(what)?;
+        tx.execute_batch(&set_note_schema_drop(change.n)).doing(what)?;
+        SetRow::remove(&tx, change.n)?;
         tx.execute_batch(&pending_schema_drop(change.n)).doing(what)?;
     }
     AppliedRow::remove(&tx, id)?;

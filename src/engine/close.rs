@@ -5,15 +5,13 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::job::{Job, Purpose};
-use super::proof::{drainer, mend, prove_table};
-use super::{Outcome, RunError, RunOptions, Stop, drain, fed};
-use crate::db::Doing;
-use crate::layout::{note_schema_drop, pending_schema_drop};
+use super::ready::{Closing, Ready};
+use super::{Outcome, RunError, RunOptions, Stop, fed};
 use crate::migration::Migration;
 use crate::monitor::Monitor;
 use crate::state::{self, MigrationRow, Phase};
 use crate::throttle::SystemClock;
-use crate::write::{Prepared, WriteError, dirty_rows, prepare};
+use crate::write::WriteError;
 
 /// Notes that the closing transaction itself may take: it holds the lock while it does.
 const LAST_NOTES: u64 = 500;
@@ -83,19 +81,16 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
         }
     }
     let mut prepared = Vec::new();
-    for (index, resolved) in job.resolved.clone().into_iter().enumerate() {
-        prepared.push(prepare(&mut job.session, resolved, &id, index)?);
+    for index in 0..job.resolved.len() {
+        prepared.push(Ready::prepare(job, index)?);
     }
     let mut rows = 0;
-    for Prepared { target, change } in &mut prepared {
-        if target.delivery.writes_cells()
-            && let Err(stop) = drain::drain_all(job, target, change)?
-        {
+    for ready in &mut prepared {
+        if let Err(stop) = ready.drain_all(job)? {
             return Ok((Some(stop), rows));
         }
-        let findings = prove_table(job, target)?;
-        match mend(job, target, change, findings)? {
-            Ok(proof) => rows += proof.digest.rows,
+        match ready.prove(job)? {
+            Ok(proven) => rows += proven.range().digest.rows,
             Err(stop) => return Ok((Some(stop), rows)),
         }
     }
@@ -106,16 +101,14 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
 /// last of it in the transaction that drops the triggers.
 pub(super) fn close_open(
     job: &mut Job<'_>,
-    prepared: &mut [Prepared],
+    prepared: &mut [Ready],
 ) -> Result<Option<Stop>, RunError> {
     for _ in 0..TRIES {
         let mut left = 0;
-        for Prepared { target, change } in prepared.iter_mut() {
-            if target.delivery.writes_cells() {
-                match drain::drain_all(job, target, change)? {
-                    Err(stop) => return Ok(Some(stop)),
-                    Ok(notes) => left += notes,
-                }
+        for ready in prepared.iter_mut() {
+            match ready.drain_all(job)? {
+                Err(stop) => return Ok(Some(stop)),
+                Ok(notes) => left += notes,
             }
         }
         if left > LAST_NOTES {
@@ -136,23 +129,20 @@ pub(super) fn close_open(
 }
 
 /// The closing transaction. False where more was noted meanwhile than it may take.
-fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Prepared]) -> Result<bool, RunError> {
+fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Ready]) -> Result<bool, RunError> {
     let id = job.id().to_owned();
-    let drainers: Vec<_> = prepared.iter().map(|p| drainer(job, &p.target)).collect();
+    let closing = Closing { migration: &id };
     let done = job.session.transact(|conn| {
         let mut closed = Vec::new();
-        for (Prepared { target, change }, drainer) in prepared.iter().zip(&drainers) {
-            let mut change = change.clone();
-            if target.delivery.writes_cells() {
-                if dirty_rows(conn, target.n)? > LAST_NOTES {
-                    return Ok(None);
-                }
-                change.counters += drainer.drain_in(conn, LAST_NOTES)?.counters;
-                conn.execute_batch(&note_schema_drop(target.n)).doing("drop our triggers")?;
-                conn.execute_batch(&pending_schema_drop(target.n)).doing("drop our tables")?;
+        for ready in prepared.iter() {
+            if ready.notes(conn)? > LAST_NOTES {
+                return Ok(None);
             }
-            change.phase = Phase::Closed;
-            change.save(conn)?;
+        }
+        for ready in prepared.iter() {
+            let Some(change) = ready.finish_in(conn, &closing, LAST_NOTES)? else {
+                return Ok(None);
+            };
             closed.push(change);
         }
         MigrationRow::set_phase(conn, &id, Phase::Closed, None)?;
@@ -163,8 +153,8 @@ fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Prepared]) -> Result<bool, R
     let Some(closed) = done.value else {
         return Ok(false);
     };
-    for (prepared, change) in prepared.iter_mut().zip(closed) {
-        prepared.change = change;
+    for (ready, change) in prepared.iter_mut().zip(closed) {
+        *ready.change_mut() = change;
     }
     Ok(true)
 }

@@ -8,8 +8,10 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::subject::Subject;
 use crate::db::quote::{ident, list};
 use crate::db::{Datum, DbError, Doing, to_json};
+use crate::layout::or_set::{OldForm, SetSql, SetTarget};
 use crate::layout::{KeyMatch, Target};
 
 /// Bytes of a text or blob that are shown.
@@ -56,7 +58,7 @@ impl Difference {
 /// What a replica holds of one row; long texts and blobs are cut.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Held {
-    /// The cell.
+    /// The cell; of a set the array of its adds.
     pub cell: Value,
     /// The columns that the expression reads.
     pub sources: Map<String, Value>,
@@ -85,13 +87,13 @@ impl DiffFile {
 
     pub(super) fn push(
         &mut self,
-        target: &Target,
+        subject: &Subject,
         key: &[Datum],
         verdict: RowVerdict,
     ) -> Result<(), DbError> {
         let line = DiffLine {
-            table: &target.table.name,
-            column: &target.column,
+            table: &subject.table().name,
+            column: subject.column(),
             key: key.iter().map(to_json).collect(),
             verdict,
         };
@@ -141,6 +143,36 @@ pub(super) fn held(
             .optional()
         })
         .doing("look at a row that differs")
+}
+
+/// Adds of one object that are shown.
+const ADDS_SHOWN: usize = 32;
+
+/// What the object of that key holds: its old form where that is a column, and as the cell its adds,
+/// whosever they are.
+pub(super) fn held_set(
+    conn: &Connection,
+    target: &SetTarget,
+    key: &[Datum],
+) -> Result<Option<Held>, DbError> {
+    let what = "look at an object that differs";
+    let sql = SetSql::new(target);
+    let mut sources = Map::new();
+    let mut statement = conn.prepare_cached(&sql.source_of).doing(what)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(key)).doing(what)?;
+    let Some(row) = rows.next().doing(what)? else { return Ok(None) };
+    if let OldForm::Column { column, .. } = &target.old {
+        sources.insert(column.clone(), shown(row.get(0).doing(what)?));
+    }
+    let mut adds = conn.prepare_cached(&sql.adds_of).doing(what)?;
+    let add = |row: &rusqlite::Row<'_>| {
+        Ok(serde_json::json!({ "element": shown(row.get(0)?), "dot": shown(row.get(1)?) }))
+    };
+    let adds = adds
+        .query_map(rusqlite::params_from_iter(key), add)
+        .and_then(|rows| rows.take(ADDS_SHOWN).collect::<Result<Vec<_>, _>>())
+        .doing(what)?;
+    Ok(Some(Held { cell: Value::Array(adds), sources }))
 }
 
 /// The value; a long one is cut.

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use super::RunError;
-use super::examine::Replica;
-use super::proof::Findings;
+use super::examine::{Looked, Replica};
 use crate::migration::Migration;
-use crate::verify::{ChangeDigest, DigestReport, Leaf, RangeDigest, leaves_of, root, shape};
+use crate::verify::{ChangeDigest, DigestReport, Leaf, RangeDigest, leaves_of, root};
 
 /// The digest tree of every change of a proven migration, with `threads` readers (0: one per core).
 /// Writes nothing and needs no lease.
@@ -57,11 +56,11 @@ impl Sums {
         &mut self,
         replica: &Replica,
         index: usize,
-        found: &Findings,
+        found: &Looked,
         sources: u128,
         leaves: Vec<Leaf>,
     ) {
-        let target = &replica.changes[index].target;
+        let subject = &replica.changes[index].subject;
         let proof = &found.proof;
         self.report.rows += proof.digest.rows;
         self.report.rows_different += proof.unproven;
@@ -69,9 +68,9 @@ impl Sums {
         self.values += proof.digest;
         self.sources = self.sources.wrapping_add(sources);
         self.report.changes.push(ChangeDigest {
-            table: target.table.name.clone(),
-            column: target.column.clone(),
-            shape: shape(target),
+            table: subject.table().name.clone(),
+            column: subject.column().to_owned(),
+            shape: subject.shape(),
             rows: proof.digest.rows,
             digest: proof.digest.to_hex(),
             leaves,

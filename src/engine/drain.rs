@@ -69,7 +69,7 @@ pub(super) fn drain_known(
     }
     // A drained key costs several look-ups, and may cost a change record.
     let limit = (rows / 4).clamp(1, job.pace.tuning().records_per_transaction.max(1));
-    let done = drainer(job, target).drain(&mut job.session, change, limit)?;
+    let done = drainer(job.migration.id.as_str(), target).drain(&mut job.session, change, limit)?;
     let notes = done.value.notes;
     let drained = job.pace.after_batch(done, notes.saturating_mul(4), 0);
     job.pace.passed(notes);

@@ -6,25 +6,48 @@ use std::path::{Path, PathBuf};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 
-use super::RunError;
 use super::fed::is_noted;
-use super::proof::{Detail, Findings, ROUNDS, prove_all, reader};
+use super::proof::{Detail, ROUNDS, prove_all, reader};
+use super::subject::Subject;
+use super::{RunError, SetReport, or_set};
 use crate::db::{DbError, Doing};
-use crate::layout::{Delivery, Layout, Target};
+use crate::layout::or_set::SetTarget;
+use crate::layout::{Delivery, Layout};
 use crate::migration::Migration;
-use crate::plan::resolve;
+use crate::plan::{ResolvedChange, resolve_change};
 use crate::state::{self, ChangeRow, MigrationRow, Phase};
-use crate::verify::{LeafSet, RowFacts, Tree};
+use crate::verify::{LeafSet, RangeProof, RowFacts, Tree};
 use crate::write::{WriteError, dirty_rows};
 
 /// A change that the replica has proven once.
 pub(super) struct Known {
-    /// What is filled, and how it is told whose a cell is.
-    pub target: Target,
+    /// What is filled or translated.
+    pub subject: Subject,
     /// Rows of the table when it was proven.
     pub rows_total: u64,
     /// True while others' writes are noted.
     noted: bool,
+}
+
+impl Known {
+    fn of_set(
+        conn: &Connection,
+        mut target: SetTarget,
+        change: &ChangeRow,
+    ) -> Result<Self, DbError> {
+        target.n = change.n;
+        let noted = is_noted(conn, change.n)?;
+        let subject = Subject::OrSet(Box::new(target));
+        Ok(Self { subject, rows_total: change.rows_total, noted })
+    }
+}
+
+/// What proving a change again found.
+pub(super) struct Looked {
+    /// What both kinds have in common.
+    pub proof: RangeProof,
+    /// More, of a set.
+    pub set: Option<SetReport>,
 }
 
 /// A replica on which a migration is open or closed.
@@ -53,7 +76,13 @@ impl Replica {
         let mut changes = Vec::new();
         let known = ChangeRow::of(&conn, migration.id.as_str())?;
         for (index, change) in known.into_iter().enumerate() {
-            let mut target = resolve(&mut conn, migration, index)?.target;
+            let mut target = match resolve_change(&mut conn, migration, index)? {
+                ResolvedChange::Column(resolved) => resolved.target,
+                ResolvedChange::OrSet(resolved) => {
+                    changes.push(Known::of_set(&conn, resolved.target, &change)?);
+                    continue;
+                }
+            };
             target.n = change.n;
             target.delivery = Delivery::from_name(&change.delivery).unwrap_or(target.delivery);
             target.overwrite = !change.column_added && matches!(target.layout, Layout::CrSqlite(_));
@@ -64,7 +93,8 @@ impl Replica {
                 // The notes are gone: the clock rows tell whose a cell is, where there are any.
                 target.delivery = Delivery::Elide;
             }
-            changes.push(Known { target, rows_total: change.rows_total, noted });
+            let subject = Subject::Column(Box::new(target));
+            changes.push(Known { subject, rows_total: change.rows_total, noted });
         }
         Ok(Self { db: db.to_owned(), closed, row, changes, conn })
     }
@@ -72,7 +102,7 @@ impl Replica {
     /// Keys that wait to be derived again.
     pub(super) fn pending(&self) -> Result<u64, DbError> {
         let noted = self.changes.iter().filter(|change| change.noted);
-        noted.map(|change| dirty_rows(&self.conn, change.target.n)).sum()
+        noted.map(|change| dirty_rows(&self.conn, change.subject.n())).sum()
     }
 
     /// The `SQLite` that evaluated the expressions for the recorded proof.
@@ -83,7 +113,7 @@ impl Replica {
     }
 
     /// The local proof of one change.
-    pub(super) fn prove(&self, index: usize, threads: usize) -> Result<Findings, RunError> {
+    pub(super) fn prove(&self, index: usize, threads: usize) -> Result<Looked, RunError> {
         self.steadily(index, || self.look(index, threads, None))
     }
 
@@ -93,7 +123,7 @@ impl Replica {
         index: usize,
         threads: usize,
         leaves: usize,
-    ) -> Result<(Findings, Tree), RunError> {
+    ) -> Result<(Looked, Tree), RunError> {
         self.steadily(index, || {
             let tree = Mutex::new(Tree::new(leaves));
             let sink = |rows: &[RowFacts]| tree.lock().add(rows);
@@ -122,14 +152,25 @@ impl Replica {
         index: usize,
         threads: usize,
         detail: Option<&Detail<'_>>,
-    ) -> Result<Findings, RunError> {
-        let target = &self.changes[index].target;
+    ) -> Result<Looked, RunError> {
         let threads = super::job::threads(threads);
-        let mut findings = prove_all(&self.db, target, threads, &RwLock::new(()), detail)?;
-        if !self.changes[index].noted && self.closed && matches!(target.layout, Layout::Plain) {
-            findings.proof.unproven = findings.proof.differing;
+        let gate = RwLock::new(());
+        let known = &self.changes[index];
+        match &known.subject {
+            Subject::Column(target) => {
+                let mut findings = prove_all(&self.db, target, threads, &gate, detail)?;
+                if !known.noted && self.closed && matches!(target.layout, Layout::Plain) {
+                    findings.proof.unproven = findings.proof.differing;
+                }
+                Ok(Looked { proof: findings.proof, set: None })
+            }
+            Subject::OrSet(target) => {
+                let found =
+                    or_set::prove_all(&self.db, target, known.noted, threads, &gate, detail)?;
+                let set = Some(SetReport::new(&found.found));
+                Ok(Looked { proof: found.found.proof, set })
+            }
         }
-        Ok(findings)
     }
 
     /// Does `work` again where the table's rows may have been renumbered meanwhile.
@@ -138,7 +179,7 @@ impl Replica {
         index: usize,
         mut work: impl FnMut() -> Result<T, RunError>,
     ) -> Result<T, RunError> {
-        let stable = self.changes[index].target.table.scan.stable;
+        let stable = self.changes[index].subject.table().scan.stable;
         for _ in 0..ROUNDS {
             let before = self.schema_version()?;
             let done = work()?;

@@ -7,7 +7,7 @@ use crate::db::{DbError, Doing};
 use crate::layout::{
     Target, note_schema, note_schema_drop, pending_schema, pending_schema_drop, source_trigger,
 };
-use crate::plan::PlanError;
+use crate::plan::{PlanError, ResolvedChange};
 use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
 use crate::write::{Drainer, Then, WriteError, dirty_rows, pending_rows};
 
@@ -72,11 +72,12 @@ pub(super) fn adopt(job: &mut Job<'_>) -> Result<(), RunError> {
     if !matches!(phase, Some(Phase::Applying | Phase::Applied)) {
         return Ok(());
     }
-    let targets: Vec<Target> = job.resolved.iter().map(|r| r.target.clone()).collect();
+    let target = |change: &ResolvedChange| change.column().map(|r| r.target.clone());
+    let targets: Vec<Option<Target>> = job.resolved.iter().map(target).collect();
     job.session.transact_again(|conn| {
         for mut change in ChangeRow::of(conn, &id)? {
             let position = usize::try_from(change.position).unwrap_or(usize::MAX);
-            let Some(target) = targets.get(position) else { continue };
+            let Some(Some(target)) = targets.get(position) else { continue };
             let target = Target { n: change.n, ..target.clone() };
             adopt_change(conn, &target, &mut change)?;
         }

@@ -14,8 +14,8 @@ use crate::layout::crsqlite;
 use crate::lease::{Attempt, Holder, Lease};
 use crate::migration::Migration;
 use crate::monitor::Monitor;
-use crate::plan::{PlanError, Resolved, resolve, resolve_shipped};
-use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
+use crate::plan::{PlanError, Resolved, ResolvedChange, resolve, resolve_change, resolve_shipped};
+use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase, SetRow};
 use crate::throttle::Clock;
 use crate::write::{Session, connect};
 
@@ -50,7 +50,7 @@ pub(super) struct Job<'a> {
     pub pace: Pace<'a>,
     pub started: Instant,
     /// The changes, resolved before anything was written.
-    pub resolved: Vec<Resolved>,
+    pub resolved: Vec<ResolvedChange>,
 }
 
 impl<'a> Job<'a> {
@@ -80,6 +80,8 @@ impl<'a> Job<'a> {
         let resolved = resolve_all(&mut conn, migration, purpose)?;
         check_triggers(migration, &resolved, options)?;
         check_known(&conn, migration)?;
+        super::or_set::check_tables(migration, &resolved, options.crsqlite.is_some())?;
+        super::or_set::check_views(&conn, migration, &resolved)?;
         if purpose != Purpose::Tend {
             check_columns_are_free(&conn, migration, &resolved)?;
         }
@@ -100,7 +102,8 @@ impl<'a> Job<'a> {
         pace.wal.begin(&conn)?;
         let lease = lease(&mut conn, migration, begins, options, clock)?;
         let mut session = Session::new(conn, lease, monitor)?;
-        let fires = resolved.iter().any(|change| !change.triggers.is_empty());
+        let mut columns = resolved.iter().filter_map(ResolvedChange::column);
+        let fires = columns.any(|change| !change.triggers.is_empty());
         session.set_fire_triggers(fires)?;
         let db = db.to_owned();
         Ok(Self { db, migration, options, monitor, session, pace, started, resolved })
@@ -168,13 +171,14 @@ impl RunOptions {
 
 fn check_triggers(
     migration: &Migration,
-    resolved: &[Resolved],
+    resolved: &[ResolvedChange],
     options: &RunOptions,
 ) -> Result<(), RunError> {
     if options.user_triggers_allowed {
         return Ok(());
     }
     for (index, change) in resolved.iter().enumerate() {
+        let Some(change) = change.column() else { continue };
         if let Some(trigger) = change.triggers.iter().find(|t| !t.replicated.is_empty()) {
             return Err(PlanError::refused(
                 migration.at(index, "column"),
@@ -209,12 +213,12 @@ fn check_known(conn: &Connection, migration: &Migration) -> Result<(), RunError>
     }
 }
 
-/// Refuses a column that another migration fills here: each would take the other's values for its
-/// own, and overwrite them.
+/// Refuses a column that another migration fills here, and the tables and the view that another
+/// one's set has: each would take the other's values for its own, and overwrite them.
 fn check_columns_are_free(
     conn: &Connection,
     migration: &Migration,
-    resolved: &[Resolved],
+    resolved: &[ResolvedChange],
 ) -> Result<(), RunError> {
     if !state::exists(conn)? {
         return Ok(());
@@ -229,13 +233,26 @@ fn check_columns_are_free(
                 change.table.eq_ignore_ascii_case(&target.table.name)
                     && change.column.eq_ignore_ascii_case(&target.column)
             };
-            if resolved.iter().any(|resolved| is_shared(&resolved.target)) {
-                let (table, column, other_id) = (&change.table, &change.column, &other.id);
+            let set = SetRow::read(conn, change.n)?;
+            let shared = resolved.iter().find_map(|resolved| match (resolved, &set) {
+                (ResolvedChange::Column(resolved), None) => {
+                    is_shared(&resolved.target).then(|| {
+                        format!("column {} of table {} is filled", change.column, change.table)
+                    })
+                }
+                (ResolvedChange::OrSet(resolved), Some(set)) => {
+                    let name = super::or_set::shared_name(&resolved.target, set)?;
+                    Some(format!("{} is made", db::quote::ident(name)))
+                }
+                (ResolvedChange::Column(_), Some(_)) | (ResolvedChange::OrSet(_), None) => None,
+            });
+            if let Some(shared) = shared {
+                let other_id = &other.id;
                 return Err(RunError::refused(
                     id,
                     format!(
-                        "column {column} of table {table} is filled by migration {other_id} here, \
-                         which is {}: each would overwrite the other's values",
+                        "{shared} by migration {other_id} here, which is {}: each would overwrite \
+                         the other's values",
                         other.phase
                     ),
                     format!(
@@ -292,19 +309,22 @@ fn resolve_all(
     conn: &mut Connection,
     migration: &Migration,
     purpose: Purpose<'_>,
-) -> Result<Vec<Resolved>, PlanError> {
+) -> Result<Vec<ResolvedChange>, PlanError> {
     let fed = purpose == Purpose::Tend && was_fed(conn, migration)?;
     let mut resolved = Vec::new();
     for index in 0..migration.changes.len() {
+        let column = |resolved: Resolved| ResolvedChange::Column(Box::new(resolved));
         resolved.push(match purpose {
             Purpose::Apply(apply) if apply.shipped.get(index) == Some(&true) => {
-                resolve_shipped(conn, migration, index)?
+                column(resolve_shipped(conn, migration, index)?)
             }
-            Purpose::Tend if fed => match resolve(conn, migration, index) {
-                Err(PlanError::Refused { .. }) => resolve_shipped(conn, migration, index)?,
+            // Sets are not applied yet: this refuses them by name.
+            Purpose::Apply(_) => column(resolve(conn, migration, index)?),
+            Purpose::Tend if fed => match resolve_change(conn, migration, index) {
+                Err(PlanError::Refused { .. }) => column(resolve_shipped(conn, migration, index)?),
                 other => other?,
             },
-            Purpose::Derive | Purpose::Tend | Purpose::Apply(_) => resolve(conn, migration, index)?,
+            Purpose::Derive | Purpose::Tend => resolve_change(conn, migration, index)?,
         });
     }
     Ok(resolved)

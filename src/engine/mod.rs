@@ -16,13 +16,16 @@ mod fed;
 mod fill;
 mod job;
 mod judge;
+mod or_set;
 mod pace;
 mod pipeline;
 mod proof;
+mod ready;
 mod run;
 mod seed;
 mod shapes;
 mod space;
+mod subject;
 mod verify;
 mod wal;
 mod walk;
@@ -40,6 +43,7 @@ pub use job::percent;
 pub use run::run;
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -47,7 +51,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::split::Position;
 use crate::throttle::Tuning;
+use crate::transform::or_set::Flaw;
+use crate::verify::or_set::SetRangeProof;
 
 /// How a job is to be done.
 #[derive(Clone, Debug)]
@@ -186,4 +193,30 @@ pub struct ChangeReport {
     pub rows_proven: u64,
     /// The digest of the proven rows.
     pub digest: Option<String>,
+    /// What was proven of a set; absent for a column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<SetReport>,
+}
+
+/// What was proven of a set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SetReport {
+    /// Migrated adds that are there.
+    pub adds: u64,
+    /// Flawed elements that are left out, by what is wrong.
+    pub malformed: BTreeMap<String, u64>,
+    /// `KEY: reason` of some of the objects that have any.
+    pub malformed_examples: Vec<String>,
+}
+
+impl SetReport {
+    fn new(found: &SetRangeProof) -> Self {
+        let named = |(flaw, count): (&Flaw, &u64)| (flaw.to_string(), *count);
+        let example = |(key, flaw): &(Position, Flaw)| format!("{key}: {}", flaw.reason());
+        Self {
+            adds: found.adds,
+            malformed: found.flaws.iter().map(named).collect(),
+            malformed_examples: found.flawed.iter().map(example).collect(),
+        }
+    }
 }

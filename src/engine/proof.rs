@@ -234,6 +234,6 @@ fn note(session: &mut Session<'_>, target: &Target, range: &Range) -> Result<(),
 }
 
 /// A drainer that derives.
-pub(super) fn drainer<'t>(job: &Job<'_>, target: &'t Target) -> Drainer<'t> {
-    Drainer::new(target, job.id(), Then::Derive)
+pub(super) fn drainer<'t>(migration: &str, target: &'t Target) -> Drainer<'t> {
+    Drainer::new(target, migration, Then::Derive)
 }

@@ -6,20 +6,21 @@ use std::time::{Duration, Instant};
 
 use super::fill::{Filled, fill};
 use super::job::Job;
-use super::proof::{mend, prove_table};
+use super::proof::Findings;
+use super::ready::{Proven, Ready};
 use super::{
-    ChangeReport, Outcome, RunError, RunOptions, RunReport, Stop, close, drain, fed, seed,
+    ChangeReport, Outcome, RunError, RunOptions, RunReport, SetReport, Stop, close, fed, or_set,
+    seed,
 };
 use crate::db::Doing;
-use crate::layout::Target;
 use crate::layout::crsqlite::Publisher;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
 use crate::plan::record_bytes;
 use crate::state::{self, ChangeRow, Counters, MigrationRow, Phase};
 use crate::throttle::SystemClock;
-use crate::verify::{Proof, RangeDigest, RangeProof};
-use crate::write::{Prepared, WriteError, dirty_rows, prepare};
+use crate::verify::{Proof, RangeDigest};
+use crate::write::{Prepared, WriteError};
 
 /// How long a follower waits when nothing is noted.
 const FOLLOW_IDLE: Duration = Duration::from_millis(200);
@@ -41,7 +42,7 @@ pub fn run(
     let ended = match &result {
         // Somebody else has the lease now: nothing of it is ours to give back.
         Err(RunError::Write(WriteError::Replaced)) => Ok(()),
-        Err(RunError::Write(WriteError::Row { .. })) => {
+        Err(RunError::Write(WriteError::Row { .. } | WriteError::Set(_))) => {
             record_failure(&mut job, &result).and_then(|()| job.end())
         }
         _ => job.end(),
@@ -180,83 +181,82 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     /// One change from where it stands to its proof.
-    fn change(&mut self, index: usize) -> Result<(Prepared, Option<Stop>), RunError> {
+    fn change(&mut self, index: usize) -> Result<(Ready, Option<Stop>), RunError> {
         let began = Instant::now();
-        let resolved = self.job.resolved[index].clone();
-        let id = self.job.id().to_owned();
-        let mut ready = self.prepare(&resolved, &id, index)?;
+        let mut ready = Ready::prepare(self.job, index)?;
+        let change = ready.change();
         let mut report = ChangeReport {
-            table: ready.target.table.name.clone(),
-            column: ready.target.column.clone(),
-            delivery: ready.target.delivery.to_string(),
+            table: change.table.clone(),
+            column: change.column.clone(),
+            delivery: change.delivery.clone(),
             evaluated_by: "nobody".to_owned(),
-            column_added: ready.change.column_added,
+            column_added: change.column_added,
             prepare_ms: began.elapsed().as_secs_f64() * 1000.0,
             ..ChangeReport::default()
         };
-        let before = ready.change.counters;
+        let before = change.counters;
         let result = self.fill_and_prove(&mut ready, &mut report);
-        let after = ready.change.counters;
+        let after = ready.change().counters;
         self.report.rows_written += after.rows_written - before.rows_written;
         self.report.rows_skipped += after.rows_skipped.saturating_sub(before.rows_skipped);
         self.report.change_records_written +=
             after.change_records_written - before.change_records_written;
-        self.report.rows_total += ready.change.rows_total;
+        self.report.rows_total += ready.change().rows_total;
         self.report.changes.push(report);
         Ok((ready, result?))
     }
 
-    fn prepare(
-        &mut self,
-        resolved: &crate::plan::Resolved,
-        id: &str,
-        index: usize,
-    ) -> Result<Prepared, RunError> {
-        for _ in 0..10 {
-            match prepare(&mut self.job.session, resolved.clone(), id, index) {
-                Err(WriteError::SchemaChanged) => self.job.session.accept_schema()?,
-                other => return Ok(other?),
-            }
-        }
-        Err(WriteError::SchemaChanged.into())
-    }
-
     fn fill_and_prove(
         &mut self,
-        ready: &mut Prepared,
+        ready: &mut Ready,
         report: &mut ChangeReport,
     ) -> Result<Option<Stop>, RunError> {
-        let Prepared { target, change } = ready;
-        if let Some(stop) = seed::seed(self.job, target, change)? {
-            return Ok(Some(stop));
-        }
-        let mut findings = None;
-        if !change.filled {
-            match fill(self.job, target, change, report)? {
-                Filled::Stopped(stop) => {
-                    self.save(change)?;
-                    return Ok(Some(stop));
-                }
-                Filled::Done(found) => findings = found,
-            }
-            change.filled = true;
-            self.save(change)?;
-        }
-        if target.delivery.writes_cells()
-            && let Err(stop) = drain::drain_all(self.job, target, change)?
-        {
-            return Ok(Some(stop));
-        }
-        let findings = match findings {
-            Some(findings) => findings,
-            None => prove_table(self.job, target)?,
-        };
-        let proof = match mend(self.job, target, change, findings)? {
-            Ok(proof) => proof,
+        let findings = match self.fill(ready, report)? {
+            Ok(findings) => findings,
             Err(stop) => return Ok(Some(stop)),
         };
-        self.record_proof(target, change, &proof, report)?;
+        if let Err(stop) = ready.drain_all(self.job)? {
+            return Ok(Some(stop));
+        }
+        match ready.prove_from(self.job, findings)? {
+            Ok(proven) => self.record_proof(ready, &proven, report)?,
+            Err(stop) => return Ok(Some(stop)),
+        }
         Ok(None)
+    }
+
+    /// Fills what is not filled yet; returns what was proven on the way.
+    fn fill(
+        &mut self,
+        ready: &mut Ready,
+        report: &mut ChangeReport,
+    ) -> Result<Result<Option<Findings>, Stop>, RunError> {
+        let Prepared { target, change } = match ready {
+            Ready::Column(prepared) => prepared,
+            Ready::OrSet(set) => {
+                if !set.change.filled {
+                    "readers".clone_into(&mut report.evaluated_by);
+                }
+                return Ok(or_set::fill(self.job, set)?.map_or(Ok(None), Err));
+            }
+        };
+        if let Some(stop) = seed::seed(self.job, target, change)? {
+            return Ok(Err(stop));
+        }
+        if change.filled {
+            return Ok(Ok(None));
+        }
+        match fill(self.job, target, change, report)? {
+            Filled::Stopped(stop) => {
+                self.save(change)?;
+                Ok(Err(stop))
+            }
+            Filled::Done(findings) => {
+                change.filled = true;
+                self.save(change)?;
+                Ok(Ok(findings))
+            }
+        }
     }
 
     fn save(&mut self, change: &ChangeRow) -> Result<(), RunError> {
@@ -266,34 +266,42 @@ impl<'r, 'a> Run<'r, 'a> {
 
     fn record_proof(
         &mut self,
-        target: &Target,
-        change: &mut ChangeRow,
-        proof: &RangeProof,
+        ready: &mut Ready,
+        proven: &Proven,
         report: &mut ChangeReport,
     ) -> Result<(), RunError> {
+        let proof = proven.range();
         report.rows_proven = proof.digest.rows;
         report.digest = Some(proof.digest.to_hex());
         self.digest += proof.digest;
+        let change = ready.change_mut();
         change.rows_total = proof.digest.rows;
         change.phase = Phase::Open;
-        self.save(change)?;
+        if let Proven::OrSet(found) = proven {
+            change.counters.rows_skipped = proof.skipped;
+            report.set = Some(SetReport::new(found));
+        }
+        let change = change.clone();
+        self.save(&change)?;
         let conn = self.job.session.conn();
-        if target.delivery.writes_cells() {
+        if let Ready::Column(Prepared { target, .. }) = ready
+            && target.delivery.writes_cells()
+        {
             let sql = format!("SELECT count(*) FROM {}", target.user_table());
             let users: i64 =
                 conn.query_row(&sql, [], |row| row.get(0)).doing("count users' cells")?;
             self.report.rows_user_written += users.unsigned_abs();
-            self.report.dirty_rows += dirty_rows(conn, target.n)?;
         }
+        self.report.dirty_rows += ready.notes(conn)?;
         Ok(())
     }
 
     /// Every change is proven: the migration is open from now on.
-    fn open(&mut self, prepared: &mut [Prepared]) -> Result<(), RunError> {
+    fn open(&mut self, prepared: &mut [Ready]) -> Result<(), RunError> {
         let id = self.job.id().to_owned();
         let proof = Proof {
             rows: self.digest.rows,
-            rows_skipped: prepared.iter().map(|p| p.change.counters.rows_skipped).sum(),
+            rows_skipped: prepared.iter().map(|p| p.change().counters.rows_skipped).sum(),
             rows_user: self.report.rows_user_written,
             rows_pending: self.report.dirty_rows,
             digest: self.digest.to_hex(),
@@ -309,16 +317,13 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     /// Drains until told to stop.
-    fn follow(&mut self, prepared: &mut [Prepared]) -> Result<Stop, RunError> {
+    fn follow(&mut self, prepared: &mut [Ready]) -> Result<Stop, RunError> {
         self.job.monitor.note("proven and open; following until stopped");
         self.job.pace.stage(Stage::Following, 0, 0);
         loop {
             let mut notes = 0;
-            for Prepared { target, change } in prepared.iter_mut() {
-                if !target.delivery.writes_cells() {
-                    continue;
-                }
-                match drain::drain_batch(self.job, target, change)? {
+            for ready in prepared.iter_mut().filter(|ready| ready.is_followed()) {
+                match ready.drain_batch(self.job)? {
                     Err(stop) => return Ok(stop),
                     Ok(drained) => {
                         notes += drained.notes;
@@ -334,7 +339,7 @@ impl<'r, 'a> Run<'r, 'a> {
         }
     }
 
-    fn finish(mut self, prepared: &[Prepared], stop: Option<&Stop>) -> Result<RunReport, RunError> {
+    fn finish(mut self, prepared: &[Ready], stop: Option<&Stop>) -> Result<RunReport, RunError> {
         let conn = self.job.session.conn();
         self.report.phase = MigrationRow::read(conn, self.job.id())?
             .map_or_else(String::new, |row| row.phase.to_string());
@@ -359,11 +364,12 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     /// The bytes of the records that this migration's publisher has published from here.
-    fn wire_bytes(&self, prepared: &[Prepared]) -> Result<u64, RunError> {
+    fn wire_bytes(&self, prepared: &[Ready]) -> Result<u64, RunError> {
         let conn = self.job.session.conn();
         let publishers = Publisher::ordinals(conn, self.job.id())?;
         let mut bytes = 0;
-        for Prepared { target, .. } in prepared {
+        for ready in prepared {
+            let Ready::Column(Prepared { target, .. }) = ready else { continue };
             for ordinal in &publishers {
                 bytes += record_bytes(conn, target, *ordinal, 0)?.bytes;
             }

@@ -51,7 +51,7 @@ fn settle(
 ) -> Result<Option<Stop>, RunError> {
     let mut seeded = change.clone();
     seeded.seeded = true;
-    let drainer = drainer(job, target);
+    let drainer = drainer(job.migration.id.as_str(), target);
     loop {
         if let Err(stop) = job.pace.before_batch(&mut job.session)? {
             return Ok(Some(stop));

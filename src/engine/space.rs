@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::RunError;
 use crate::migration::Migration;
-use crate::plan::{PlanError, Resolved, predicted_growth};
+use crate::plan::{PlanError, ResolvedChange, predicted_growth};
 use crate::throttle::Tuning;
 
 /// Checks the free space of the database's file system against what the changes will need: the
@@ -13,10 +13,13 @@ use crate::throttle::Tuning;
 pub(super) fn check(
     db: &Path,
     migration: &Migration,
-    resolved: &[Resolved],
+    resolved: &[ResolvedChange],
     tuning: &Tuning,
 ) -> Result<(), RunError> {
-    if !resolved.iter().any(|change| change.target.delivery.writes_cells()) {
+    // What a set will need is not predicted; a full disk stops it, resumable.
+    let columns = || resolved.iter().filter_map(ResolvedChange::column);
+    let is_set = columns().count() < resolved.len();
+    if is_set || !columns().any(|change| change.target.delivery.writes_cells()) {
         return Ok(());
     }
     let Ok(stat) = rustix::fs::statvfs(db) else {

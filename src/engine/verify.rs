@@ -5,10 +5,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::examine::Replica;
-use super::proof::Findings;
-use super::{Comparison, RunError};
-use crate::layout::Target;
+use super::examine::{Looked, Replica};
+use super::subject::Subject;
+use super::{Comparison, RunError, SetReport};
 use crate::migration::Migration;
 use crate::state::Phase;
 use crate::verify::RangeDigest;
@@ -84,6 +83,9 @@ pub struct ChangeVerdict {
     pub digest: String,
     /// The keys of some of the rows that differ.
     pub examples: Vec<String>,
+    /// More about a set; absent for a column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<SetReport>,
 }
 
 /// Proves a migration again, with `threads` readers (0: one per core). Writes nothing and needs no
@@ -100,7 +102,7 @@ pub fn verify(db: &Path, migration: &Migration, threads: usize) -> Result<Verify
     for (index, change) in replica.changes.iter().enumerate() {
         let findings = replica.prove(index, threads)?;
         digest += findings.proof.digest;
-        report.add(&change.target, &findings);
+        report.add(&change.subject, findings);
     }
     report.digest = digest.to_hex();
     report.judge(replica.row.phase);
@@ -127,9 +129,9 @@ impl VerifyReport {
         }
     }
 
-    pub(super) fn add(&mut self, target: &Target, findings: &Findings) {
+    pub(super) fn add(&mut self, subject: &Subject, findings: Looked) {
         let proof = &findings.proof;
-        let table = &target.table.name;
+        let table = &subject.table().name;
         let examples: Vec<String> = proof.examples.iter().map(ToString::to_string).collect();
         self.rows_compared += proof.digest.rows;
         self.rows_different += proof.unproven;
@@ -137,11 +139,12 @@ impl VerifyReport {
         self.examples.extend(examples.iter().map(|key| format!("{table}: {key}")));
         self.changes.push(ChangeVerdict {
             table: table.clone(),
-            column: target.column.clone(),
+            column: subject.column().to_owned(),
             rows_compared: proof.digest.rows,
             rows_different: proof.unproven,
             digest: proof.digest.to_hex(),
             examples,
+            set: findings.set,
         });
     }
 

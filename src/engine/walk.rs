@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 
 use super::RunError;
-use super::difference::{DiffFile, Difference, RowVerdict, held};
+use super::difference::{DiffFile, Difference, RowVerdict};
 use super::examine::Replica;
 use super::proof::reader;
+use super::subject::Subject;
 use crate::db::{Datum, DbError, to_json};
-use crate::layout::Target;
 use crate::split::Position;
 use crate::verify::{LeafSet, RowFacts, Tree};
 
@@ -67,7 +67,7 @@ impl Walk<'_> {
                     RowVerdict::InFlight => walked.in_flight += count,
                 }
                 if let Some(diff) = diff.as_deref_mut() {
-                    diff.push(self.target(), &key, verdict)?;
+                    diff.push(self.subject(), &key, verdict)?;
                 }
                 if shown.iter().filter(|(_, v)| *v == verdict).count() < SHOWN {
                     shown.push((key, verdict));
@@ -79,8 +79,8 @@ impl Walk<'_> {
         Ok(walked)
     }
 
-    fn target(&self) -> &Target {
-        &self.here.changes[self.index].target
+    fn subject(&self) -> &Subject {
+        &self.here.changes[self.index].subject
     }
 
     /// The rows of some leaves that one side has and the other has not, or not alike.
@@ -116,18 +116,18 @@ impl Walk<'_> {
             return Ok(Vec::new());
         }
         let sides = [self.here, self.there].map(|replica| -> Result<_, DbError> {
-            Ok((reader(&replica.db)?, &replica.changes[self.index].target))
+            Ok((reader(&replica.db)?, &replica.changes[self.index].subject))
         });
         let [here, there] = sides;
         let (here, there) = (here?, there?);
         let shown = rows.into_iter().map(|(key, verdict)| {
             Ok(Difference {
-                table: self.target().table.name.clone(),
-                column: self.target().column.clone(),
+                table: self.subject().table().name.clone(),
+                column: self.subject().column().to_owned(),
                 key: key.iter().map(to_json).collect(),
                 verdict,
-                here: held(&here.0, here.1, &key)?,
-                there: held(&there.0, there.1, &key)?,
+                here: here.1.held(&here.0, &key)?,
+                there: there.1.held(&there.0, &key)?,
                 key_sql: Position(key).to_string(),
             })
         });

@@ -10,6 +10,7 @@ mod export;
 mod fill;
 mod keys;
 mod notes;
+pub mod or_set;
 #[cfg(test)]
 pub(crate) mod plans;
 mod target;

@@ -5,11 +5,49 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::triggers::{UserTrigger, user_triggers};
-use super::{PlanError, choose};
+use super::{PlanError, ResolvedSet, choose, resolve_set};
 use crate::db::{Datum, Environment, Table, environment, expr, quote::ident};
 use crate::layout::crsqlite::{self, CrTable};
 use crate::layout::{Delivery, Layout, Target};
 use crate::migration::{Change, ColumnChange, Migration, OnError};
+
+/// A change that fits its database, of either kind.
+#[derive(Clone, Debug)]
+pub enum ResolvedChange {
+    /// A column to fill.
+    Column(Box<Resolved>),
+    /// A set to translate.
+    OrSet(Box<ResolvedSet>),
+}
+
+impl ResolvedChange {
+    /// The column to fill, where it is one.
+    #[must_use]
+    pub fn column(&self) -> Option<&Resolved> {
+        match self {
+            Self::Column(column) => Some(column),
+            Self::OrSet(_) => None,
+        }
+    }
+}
+
+/// Resolves change number `index` of the migration, of whatever kind.
+///
+/// # Errors
+/// [`PlanError::Refused`] with file, line, problem and remedy.
+pub fn resolve_change(
+    conn: &mut Connection,
+    migration: &Migration,
+    index: usize,
+) -> Result<ResolvedChange, PlanError> {
+    match &migration.changes[index] {
+        Change::Column(_) => Ok(ResolvedChange::Column(Box::new(resolve(conn, migration, index)?))),
+        Change::OrSet(change) => {
+            let set = resolve_set(conn, migration, index, change)?;
+            Ok(ResolvedChange::OrSet(Box::new(set)))
+        }
+    }
+}
 
 /// A change that fits its database.
 #[derive(Clone, Debug)]
@@ -161,7 +199,7 @@ pub(super) fn no_column(migration: &Migration, index: usize) -> PlanError {
     )
 }
 
-fn check_version(conn: &Connection, environment: &Environment) -> Result<(), PlanError> {
+pub(super) fn check_version(conn: &Connection, environment: &Environment) -> Result<(), PlanError> {
     match environment.crsqlite_version {
         None | Some(crsqlite::VERSION) => Ok(()),
         Some(found) => Err(PlanError::refused(

@@ -2,6 +2,7 @@
 //! Any number of readers work side by side, each with its own connection.
 
 mod export;
+pub mod or_set;
 
 pub use export::{ExportReader, Exported, Ownership};
 

@@ -16,6 +16,14 @@
 //!   chain was whole. `place` names the folder, for people.
 //! - `_dotfill_pending_<n>(key columns, value)`: values of deltas whose row has not arrived here yet.
 //!
+//! - `_dotfill_sets`: per change of kind `or_set`, its tables and view, and which of the tables we
+//!   made. `_dotfill_dirty_<n>` holds the keys of noted objects there, `_dotfill_frontier_<n>` the last
+//!   key that the fill has passed, for the view.
+//! - `_dotfill_outcomes(change_n, outcome, reason, writes)`: how many old-format writes that arrived in
+//!   a closed epoch were decided, and how. Beside it, while a set is between its modes:
+//!   `_dotfill_oldwrite_<n>` (such writes, pending), `_dotfill_cohort_<n>` (objects whose epoch is
+//!   closed before that of the others), `_dotfill_merging` (see `phase/triggers.rs`),
+//!   `_dotfill_touched_<n>` and `_dotfill_disagree_<n>` (see `phase/validator.rs`).
 //! - `_dotfill_modes(migration, mode, cohort_percent)`: where a migration of sets stands; a migration
 //!   without a row is in `read-old-write-old`.
 //! - `_dotfill_quarantine(id, at, migration, change_n, source, identity, object, reason, detail,
@@ -51,6 +59,7 @@ mod change;
 mod mode;
 mod quarantine;
 mod schema;
+mod sets;
 
 pub use applied::AppliedRow;
 pub use change::{ChangeRow, Counters, MigrationRow, Phase};
@@ -59,8 +68,10 @@ pub use quarantine::{
     QuarantineFilter, QuarantineRow, QuarantineSource, QuarantineStatus, Refusal,
 };
 pub use schema::{
-    SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_quarantine, next_change_number,
+    SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_quarantine, knows_sets,
+    next_change_number,
 };
+pub use sets::SetRow;
 
 use rusqlite::Connection;
 

@@ -112,8 +112,31 @@ CREATE TABLE _dotfill_missing (
 ) WITHOUT ROWID;
 ";
 
+/// What changes of kind `or_set` have made; new in version 3.
+const SETS: &str = "
+CREATE TABLE _dotfill_sets (
+  n INTEGER PRIMARY KEY,
+  adds TEXT NOT NULL,
+  removes TEXT NOT NULL,
+  view TEXT NOT NULL,
+  adds_made INTEGER NOT NULL CHECK (adds_made IN (0, 1)),
+  removes_made INTEGER NOT NULL CHECK (removes_made IN (0, 1))
+);
+";
+
+/// What version 3 added for closed epochs: how many old writes were decided, and how.
+const OUTCOMES: &str = "
+CREATE TABLE _dotfill_outcomes (
+  change_n INTEGER NOT NULL,
+  outcome TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  writes INTEGER NOT NULL,
+  PRIMARY KEY (change_n, outcome, reason)
+) WITHOUT ROWID;
+";
+
 /// Brings the tables from version 2 to 3; a new database gets them from here too.
-const VERSION_3: [&str; 3] = [MODES, QUARANTINE, OPERATIONS];
+const VERSION_3: [&str; 5] = [MODES, QUARANTINE, OPERATIONS, SETS, OUTCOMES];
 
 const OTHERS: &str = "
 CREATE TABLE _dotfill_lease (
@@ -187,6 +210,14 @@ pub fn knows_applied(conn: &Connection) -> Result<bool, DbError> {
 /// # Errors
 /// As [`exists`].
 pub fn knows_quarantine(conn: &Connection) -> Result<bool, DbError> {
+    Ok(version(conn)?.is_some_and(|version| version >= 3))
+}
+
+/// True where the tables know of sets.
+///
+/// # Errors
+/// As [`exists`].
+pub fn knows_sets(conn: &Connection) -> Result<bool, DbError> {
     Ok(version(conn)?.is_some_and(|version| version >= 3))
 }
 

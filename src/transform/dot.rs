@@ -32,6 +32,8 @@ impl std::fmt::Display for Dot {
 pub struct DotDeriver {
     key: [u8; 32],
     input: Vec<u8>,
+    /// Bytes of the input that say which row it is.
+    object: usize,
 }
 
 impl DotDeriver {
@@ -43,7 +45,7 @@ impl DotDeriver {
             hasher.update(&(field.len() as u64).to_le_bytes());
             hasher.update(field.as_bytes());
         }
-        Self { key: *hasher.finalize().as_bytes(), input: Vec::with_capacity(256) }
+        Self { key: *hasher.finalize().as_bytes(), input: Vec::with_capacity(256), object: 0 }
     }
 
     /// The dot of the fact that the row with this key holds `element`.
@@ -52,12 +54,23 @@ impl DotDeriver {
     /// Never: a key has at most 2000 columns, the limit of `SQLite`.
     #[must_use]
     pub fn dot(&mut self, key: &[ValueRef<'_>], element: ValueRef<'_>) -> Dot {
+        self.object(key.iter().copied());
+        self.element(element)
+    }
+
+    /// Turns to the row with this key: [`Self::element`] gives the dots of its elements.
+    pub fn object<'v>(&mut self, key: impl ExactSizeIterator<Item = ValueRef<'v>>) {
         self.input.clear();
         let columns = u32::try_from(key.len()).unwrap_or(u32::MAX);
         self.input.extend_from_slice(&columns.to_le_bytes());
-        for value in key {
-            encode(*value, &mut self.input);
-        }
+        key.for_each(|value| encode(value, &mut self.input));
+        self.object = self.input.len();
+    }
+
+    /// The dot of the fact that the row of the last [`Self::object`] holds `element`.
+    #[must_use]
+    pub fn element(&mut self, element: ValueRef<'_>) -> Dot {
+        self.input.truncate(self.object);
         encode(element, &mut self.input);
         let hash = blake3::keyed_hash(&self.key, &self.input);
         let mut dot = [0; 16];
@@ -75,6 +88,9 @@ mod tests {
         let mut deriver = DotDeriver::new("m", "t", "c");
         let key = [ValueRef::Integer(1)];
         let dot = deriver.dot(&key, ValueRef::Text(b"a"));
+        deriver.object(key.into_iter());
+        let _ = deriver.element(ValueRef::Text(b"other"));
+        assert_eq!(deriver.element(ValueRef::Text(b"a")), dot);
         assert_eq!(dot, DotDeriver::new("m", "t", "c").dot(&key, ValueRef::Text(b"a")));
         let others = [
             deriver.dot(&key, ValueRef::Blob(b"a")),

@@ -5,6 +5,7 @@
 mod compare;
 mod digest;
 mod facts;
+pub mod or_set;
 mod prover;
 mod report;
 mod shipped;

@@ -143,7 +143,7 @@ pub(super) fn change_key(context: &str, target: &Target) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-fn field(hasher: &mut blake3::Hasher, text: &str) {
+pub(super) fn field(hasher: &mut blake3::Hasher, text: &str) {
     hasher.update(&(text.len() as u64).to_le_bytes());
     hasher.update(text.as_bytes());
 }
@@ -253,12 +253,17 @@ impl FactHasher {
     }
 
     fn leaf(&self) -> usize {
-        let hash = blake3::keyed_hash(&self.leaf_key, &self.buffer);
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash.as_bytes()[..8]);
-        let leaf = u64::from_be_bytes(first).checked_shr(64 - self.leaf_bits).unwrap_or(0);
-        usize::try_from(leaf).unwrap_or(0)
+        leaf_of(&self.leaf_key, &self.buffer, 1 << self.leaf_bits)
     }
+}
+
+/// The leaf, of `leaves`, of the row with an encoded key.
+pub(super) fn leaf_of(leaf_key: &[u8; 32], key: &[u8], leaves: usize) -> usize {
+    let hash = blake3::keyed_hash(leaf_key, key);
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.as_bytes()[..8]);
+    let leaf = u64::from_be_bytes(first).checked_shr(64 - leaves.ilog2()).unwrap_or(0);
+    usize::try_from(leaf).unwrap_or(0)
 }
 
 /// The first 16 bytes of a keyed hash, as u128 LE.

@@ -1,6 +1,7 @@
 //! Why a batch was not written. Its transaction was rolled back in every case.
 
 use crate::db::DbError;
+use crate::scan::or_set::SetError;
 
 /// A failure of the writer, as a decision for its caller.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum WriteError {
         /// What `SQLite` said.
         message: String,
     },
+    /// The old form of a set could not be read, or holds something that is no element.
+    #[error(transparent)]
+    Set(Box<SetError>),
     /// The expression or a constraint failed for one row.
     #[error(
         "table {table}, row ({key}): {message}; correct the row or the expression, or set \
@@ -41,4 +45,13 @@ pub enum WriteError {
         /// What `SQLite` said.
         message: String,
     },
+}
+
+impl From<SetError> for WriteError {
+    fn from(error: SetError) -> Self {
+        match error {
+            SetError::Db(error) => Self::Db(error),
+            malformed @ SetError::Malformed { .. } => Self::Set(Box::new(malformed)),
+        }
+    }
 }

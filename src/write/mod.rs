@@ -6,7 +6,9 @@ mod apply;
 mod drain;
 mod error;
 mod fill;
+pub mod or_set;
 mod prepare;
+mod prepare_set;
 mod seed;
 mod session;
 
@@ -15,5 +17,7 @@ pub use drain::{Drained, Drainer, Then, any_dirty, dirty_rows};
 pub use error::WriteError;
 pub use fill::{BatchCount, Filler};
 pub use prepare::{Prepared, prepare};
+pub(crate) use prepare_set::replace_view;
+pub use prepare_set::{PreparedSet, prepare_set};
 pub use seed::Seeder;
 pub use session::{Committed, Session, connect, wal_pages};

@@ -64,7 +64,10 @@ fn reached(job: &mut Job<'_>, place: String) -> Result<AppliedRow, RunError> {
 
 /// Makes a change ready, looking again where the schema was changed meanwhile.
 fn prepare_again(job: &mut Job<'_>, index: usize) -> Result<Prepared, RunError> {
-    let (id, resolved) = (job.id().to_owned(), job.resolved[index].clone());
+    let id = job.id().to_owned();
+    let Some(resolved) = job.resolved[index].column().cloned() else {
+        return Err(RunError::refused(&id, "deltas hold no sets", "`dotfill run` derives them"));
+    };
     for _ in 0..10 {
         match prepare(&mut job.session, resolved.clone(), &id, index) {
             Err(WriteError::SchemaChanged) => job.session.accept_schema()?,

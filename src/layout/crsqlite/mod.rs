@@ -57,7 +57,16 @@ impl CrTable {
                 |row| row.get(0),
             )
             .doing("look for cr-sqlite's tables")?;
-        Ok((found == 2).then(|| Self { clock: ident(&clock), pks: ident(&pks) }))
+        Ok((found == 2).then(|| Self::named(&table.name)))
+    }
+
+    /// The tables that cr-sqlite makes for a table of that name.
+    #[must_use]
+    pub fn named(table: &str) -> Self {
+        Self {
+            clock: ident(&format!("{table}__crsql_clock")),
+            pks: ident(&format!("{table}__crsql_pks")),
+        }
     }
 
     /// The number of the key of the table's current row, as a scalar subquery.

@@ -1,0 +1,151 @@
+//! The data path of a set: fill, drain, proof and rollback of one change of kind `or_set`. Threads
+//! and the order of steps; the SQL is elsewhere.
+
+mod clear;
+mod drain;
+mod fill;
+mod pipeline;
+mod proof;
+
+pub(super) use clear::{Cleared, roll_back};
+pub(super) use drain::{drain_all, drain_batch, finish_in};
+pub(super) use fill::fill;
+pub(super) use proof::{SetFindings, mend, prove, prove_all};
+
+use rusqlite::Connection;
+
+use super::RunError;
+use super::job::Job;
+use crate::db::quote::ident;
+use crate::db::{DbError, Table};
+use crate::layout::or_set::{OldForm, SetTarget, ViewStage, view_schema};
+use crate::migration::Migration;
+use crate::plan::{PlanError, ResolvedChange, ResolvedSet};
+use crate::state::{self, ChangeRow, SetRow};
+use crate::write::{PreparedSet, WriteError, prepare_set};
+
+/// How often preparing begins again because others change the schema.
+const TRIES: u32 = 10;
+
+/// Makes a set ready, looking again where the schema was changed meanwhile.
+pub(super) fn prepare(
+    job: &mut Job<'_>,
+    resolved: &ResolvedSet,
+    index: usize,
+) -> Result<PreparedSet, RunError> {
+    let id = job.id().to_owned();
+    for _ in 0..TRIES {
+        match prepare_set(&mut job.session, resolved, &id, index) {
+            Err(WriteError::SchemaChanged) => job.session.accept_schema()?,
+            other => return Ok(other?),
+        }
+    }
+    Err(WriteError::SchemaChanged.into())
+}
+
+/// Refuses sets whose tables cannot be made by this process, before anything is written.
+pub(super) fn check_tables(
+    migration: &Migration,
+    resolved: &[ResolvedChange],
+    extension: bool,
+) -> Result<(), PlanError> {
+    for (index, change) in resolved.iter().enumerate() {
+        let ResolvedChange::OrSet(set) = change else { continue };
+        let missing = [("adds", set.tables.adds), ("removes", set.tables.removes)];
+        let Some((key, _)) = missing.into_iter().find(|(_, there)| !there) else { continue };
+        if !set.replicated || (extension && !set.environment.corrosion) {
+            continue;
+        }
+        let id = &migration.id;
+        let schema = format!("`dotfill schema {id}` prints the SQL");
+        let remedy = if set.environment.corrosion {
+            format!("add it to the schema files of every node and reload every agent; {schema}")
+        } else {
+            format!("make it with --crsqlite PATH, or by hand on every replica; {schema}")
+        };
+        let name = if key == "adds" { &set.target.adds } else { &set.target.removes };
+        return Err(PlanError::refused(
+            migration.at(index, key),
+            format!(
+                "table {} is not there, and must be one of cr-sqlite, as table {} is",
+                ident(name),
+                set.target.table.sql()
+            ),
+            remedy,
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a view that somebody else has made: only one that an earlier run has left is replaced.
+pub(super) fn check_views(
+    conn: &Connection,
+    migration: &Migration,
+    resolved: &[ResolvedChange],
+) -> Result<(), RunError> {
+    let known = state::exists(conn)?;
+    let known = if known { ChangeRow::of(conn, migration.id.as_str())? } else { Vec::new() };
+    for (index, change) in resolved.iter().enumerate().skip(known.len()) {
+        let ResolvedChange::OrSet(set) = change else { continue };
+        let left = view_schema(&set.target, ViewStage::Alone);
+        let ours = |sql: &String| sql.trim() == left.trim().trim_end_matches(';');
+        if set.view.as_ref().is_some_and(|sql| !ours(sql)) {
+            let view = ident(&set.target.view);
+            return Err(PlanError::refused(
+                migration.at(index, "view"),
+                format!("view {view} is there already, and is not one that dotfill has left"),
+                format!("DROP VIEW {view}, or give the new one a name of its own"),
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// After a schema change by somebody else: checks that nothing that we rely on has changed.
+pub(super) fn look_again(job: &mut Job<'_>, target: &SetTarget) -> Result<(), RunError> {
+    job.session.accept_schema()?;
+    match lost(job, target) {
+        Ok(None) => Ok(()),
+        Ok(Some(table)) => Err(RunError::refused(
+            job.id(),
+            format!("table {table} was altered while the job was running"),
+            "look at the change, then repeat the command",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The table that is no longer what it was.
+fn lost(job: &Job<'_>, target: &SetTarget) -> Result<Option<String>, DbError> {
+    let conn = job.session.conn();
+    let mut now = Table::read(conn, &target.table.name)?;
+    now.walk_by_key();
+    let source = match &target.old {
+        OldForm::Column { column, .. } => now.column(column).is_some(),
+        OldForm::Rows { table, element, key } => {
+            let rows = Table::read(conn, table)?;
+            key.iter().chain([element]).all(|name| rows.column(name).is_some())
+        }
+    };
+    if now.key != target.table.key || now.scan != target.table.scan || !source {
+        return Ok(Some(target.table.sql()));
+    }
+    for (name, columns) in [(&target.adds, now.key.len() + 2), (&target.removes, 1)] {
+        let table = Table::read(conn, name)?;
+        if table.key.len() != columns || table.columns.len() != columns {
+            return Ok(Some(table.sql()));
+        }
+    }
+    Ok(None)
+}
+
+/// The name that a set shares with one of another migration here.
+pub(super) fn shared_name<'t>(target: &'t SetTarget, other: &SetRow) -> Option<&'t str> {
+    let names = [&target.adds, &target.removes, &target.view];
+    let theirs = [&other.adds, &other.removes, &other.view];
+    names
+        .into_iter()
+        .find(|name| theirs.iter().any(|their| their.eq_ignore_ascii_case(name)))
+        .map(String::as_str)
+}

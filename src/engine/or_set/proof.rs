@@ -1,0 +1,181 @@
+//! Proving all objects of a set with several threads, and reconciling again what a proof finds wrong.
+
+use std::path::Path;
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+use parking_lot::{Mutex, RwLock};
+
+use super::{drain_all, look_again};
+use crate::db::DbError;
+use crate::engine::job::Job;
+use crate::engine::proof::{Detail, ROUNDS, reader};
+use crate::engine::{RunError, Stop};
+use crate::layout::or_set::SetTarget;
+use crate::monitor::Stage;
+use crate::scan::or_set::Bounds;
+use crate::split::Splitter;
+use crate::verify::or_set::{SetProver, SetRangeProof};
+use crate::write::or_set::SetWriter;
+use crate::write::{PreparedSet, WriteError};
+
+/// Objects of one range to prove.
+const RANGE_OBJECTS: u64 = 4096;
+
+/// Ranges on their way to the provers.
+const QUEUE: usize = 64;
+
+/// What the provers have found together.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct SetFindings {
+    /// The sum over all ranges.
+    pub found: SetRangeProof,
+    /// The ranges in which something was wrong.
+    pub missed: Vec<Bounds>,
+}
+
+/// Proves every object, with as many threads as the job may use.
+pub(in crate::engine) fn prove(
+    job: &mut Job<'_>,
+    ready: &PreparedSet,
+) -> Result<SetFindings, RunError> {
+    job.pace.stage(Stage::Proving, 0, ready.change.rows_total);
+    let gate = std::sync::Arc::clone(&job.pace.gate);
+    let findings = prove_all(&job.db, &ready.target, true, job.threads(), &gate, None)?;
+    job.pace.passed(findings.found.proof.digest.rows);
+    Ok(findings)
+}
+
+/// Proves every object with `threads` readers, each of which holds `gate` while it holds a snapshot.
+/// `noted` while others' changes are noted.
+pub(in crate::engine) fn prove_all(
+    db: &Path,
+    target: &SetTarget,
+    noted: bool,
+    threads: usize,
+    gate: &RwLock<()>,
+    detail: Option<&Detail<'_>>,
+) -> Result<SetFindings, RunError> {
+    let findings = Mutex::new(SetFindings::default());
+    let (send, tasks) = bounded::<Bounds>(QUEUE);
+    std::thread::scope(|scope| {
+        let splitter = scope.spawn(|| {
+            let result = split_all(db, target, gate, &send);
+            drop(send);
+            result
+        });
+        let provers: Vec<_> = (0..threads)
+            .map(|_| {
+                let (tasks, findings) = (tasks.clone(), &findings);
+                scope.spawn(move || prove_ranges(db, target, noted, &tasks, gate, findings, detail))
+            })
+            .collect();
+        drop(tasks);
+        let panicked = |_| RunError::Panicked { doing: "proving" };
+        for prover in provers {
+            prover.join().map_err(panicked)??;
+        }
+        splitter.join().map_err(panicked)??;
+        Ok::<_, RunError>(())
+    })?;
+    Ok(findings.into_inner())
+}
+
+/// Sends ranges that cover all keys, of objects and of adds alike.
+fn split_all(
+    db: &Path,
+    target: &SetTarget,
+    gate: &RwLock<()>,
+    tasks: &Sender<Bounds>,
+) -> Result<(), DbError> {
+    let conn = reader(db)?;
+    let mut splitter = Splitter::new(&conn, &target.table, RANGE_OBJECTS, None);
+    let mut after = None;
+    loop {
+        let range = {
+            let _reading = gate.read();
+            splitter.next_range()?
+        };
+        let Some(range) = range else { break };
+        if tasks.send(Bounds::of(&range)).is_err() {
+            return Ok(());
+        }
+        after = Some(range.through);
+    }
+    // Adds may lie behind the last object.
+    let _ = tasks.send(Bounds { after, through: None });
+    Ok(())
+}
+
+fn prove_ranges(
+    db: &Path,
+    target: &SetTarget,
+    noted: bool,
+    tasks: &Receiver<Bounds>,
+    gate: &RwLock<()>,
+    findings: &Mutex<SetFindings>,
+    detail: Option<&Detail<'_>>,
+) -> Result<(), DbError> {
+    let conn = reader(db)?;
+    let mut prover = SetProver::new(&conn, target, noted);
+    if let Some(detail) = detail {
+        prover = prover.with_facts(detail.leaves, detail.wanted);
+    }
+    for bounds in tasks {
+        let found = {
+            let _reading = gate.read();
+            prover.prove(&bounds)?
+        };
+        if let Some(detail) = detail {
+            (detail.sink)(prover.facts());
+        }
+        let mut findings = findings.lock();
+        if found.proof.unproven > 0 {
+            findings.missed.push(bounds);
+        }
+        findings.found.add(found);
+    }
+    Ok(())
+}
+
+/// Reconciles the objects that a proof found wrong, and proves again, until nothing is.
+pub(in crate::engine) fn mend(
+    job: &mut Job<'_>,
+    ready: &mut PreparedSet,
+    mut findings: SetFindings,
+) -> Result<Result<SetRangeProof, Stop>, RunError> {
+    for _ in 0..ROUNDS {
+        if findings.missed.is_empty() {
+            return Ok(Ok(findings.found));
+        }
+        for bounds in std::mem::take(&mut findings.missed) {
+            note_all(job, &ready.target, &bounds)?;
+        }
+        if let Err(stop) = drain_all(job, ready)? {
+            return Ok(Err(stop));
+        }
+        findings = prove(job, ready)?;
+    }
+    if findings.missed.is_empty() {
+        return Ok(Ok(findings.found));
+    }
+    let proof = &findings.found.proof;
+    Err(RunError::NotProven {
+        table: ready.target.table.name.clone(),
+        rows: proof.unproven,
+        example: proof.examples.first().map(ToString::to_string).unwrap_or_default(),
+        rounds: ROUNDS,
+    })
+}
+
+fn note_all(job: &mut Job<'_>, target: &SetTarget, bounds: &Bounds) -> Result<(), RunError> {
+    let writer = SetWriter::new(target);
+    loop {
+        match writer.note_all(&mut job.session, bounds) {
+            Err(WriteError::SchemaChanged) => look_again(job, target)?,
+            other => {
+                job.pace.after_batch(other?, 0, 0);
+                return Ok(());
+            }
+        }
+    }
+}
