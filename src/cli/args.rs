@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::tuning::TuningArgs;
+use crate::state::Mode;
 
 /// Backfills tables of CRDT-replicated `SQLite` databases without melting the cluster.
 #[derive(Debug, Parser)]
@@ -14,8 +15,8 @@ use super::tuning::TuningArgs;
     max_term_width = 100,
     about = "Backfills tables of CRDT-replicated SQLite databases without melting the cluster",
     after_help = "Exit codes: 0 done and proven; 1 failure; 2 usage or refused; 3 diverged; \
-                  4 interrupted or stopped, resumable; 5 in progress elsewhere; 7 budget passed, \
-                  resumable.",
+                  4 interrupted or stopped, resumable; 5 in progress elsewhere; 6 gate refused; \
+                  7 budget passed, resumable.",
     disable_help_subcommand = true
 )]
 pub struct Cli {
@@ -60,8 +61,12 @@ pub enum Command {
     Digest(DigestArgs),
     /// Drain, prove, drop our triggers, and record that the migration is done here
     Close(JobArgs),
-    /// Set our cells back to NULL; users' cells and the column stay
-    Rollback(JobArgs),
+    /// Take a set's migration one mode forward, where its gate holds; prints every condition
+    Advance(AdvanceArgs),
+    /// Write down for the gates of the fleet where this replica stands; writes no database
+    Ack(AckArgs),
+    /// Set our cells back to NULL; users' cells and the column stay. With --to, go back to a mode
+    Rollback(RollbackArgs),
     /// Say what is wrong or owed here, and the next command; writes nothing
     Doctor(DoctorArgs),
     /// Remove every trace of a closed or rolled back migration, column apart
@@ -128,7 +133,110 @@ pub struct RunArgs {
     pub tuning: TuningArgs,
 }
 
-/// Arguments of `close` and `rollback`.
+/// Arguments of `advance`.
+#[derive(Args, Clone, Debug)]
+pub struct AdvanceArgs {
+    /// The migration and the database.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// The next mode
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub to: ModeArg,
+    /// The fleet's folder: fleet.toml lists the replicas, `dotfill ack` writes beside it
+    #[arg(long, value_name = "DIR", conflicts_with = "alone")]
+    pub fleet: Option<PathBuf>,
+    /// There is no other replica (refused where another site of cr-sqlite has written here)
+    #[arg(long)]
+    pub alone: bool,
+    /// Close the epoch of this share of the objects first; only with read-new-write-new
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub percent: Option<u8>,
+    /// Append what compaction removes to this file first, one JSON object a line
+    #[arg(long, value_name = "FILE", conflicts_with = "no_export")]
+    pub export: Option<PathBuf>,
+    /// Remove the old form without keeping it
+    #[arg(long)]
+    pub no_export: bool,
+    /// How fast, and when to wait.
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+}
+
+/// Arguments of `ack`.
+#[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "five statements, each a flag")]
+pub struct AckArgs {
+    /// The migration and the database.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// The fleet's folder
+    #[arg(long, value_name = "DIR")]
+    pub fleet: PathBuf,
+    /// What the fleet's list calls this replica; without it, the site id of cr-sqlite
+    #[arg(long, value_name = "ID")]
+    pub replica: Option<String>,
+    /// The oldest client seen here, such as 4.8.0
+    #[arg(long, value_name = "VERSION")]
+    pub oldest_client: Option<String>,
+    /// For compaction: every active writer writes the new form
+    #[arg(long)]
+    pub writers_on_new_form: bool,
+    /// For compaction: old clients are blocked, or forced to resync
+    #[arg(long)]
+    pub old_clients_blocked: bool,
+    /// For compaction: repair tools no longer use the old form
+    #[arg(long)]
+    pub repair_tools_moved: bool,
+    /// For compaction: snapshots and backups hold the new form
+    #[arg(long)]
+    pub snapshots_moved: bool,
+    /// For compaction: dashboards no longer read the old form
+    #[arg(long)]
+    pub dashboards_moved: bool,
+}
+
+/// Arguments of `rollback`.
+#[derive(Args, Clone, Debug)]
+pub struct RollbackArgs {
+    /// The migration and the database.
+    #[command(flatten)]
+    pub one: OneArgs,
+    /// Go back to this mode of a set's migration, where nothing is lost by it, and keep the rest
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub to: Option<ModeArg>,
+    /// How fast, and when to wait.
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+}
+
+/// A mode of a migration of sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ModeArg {
+    /// The old form is all there is
+    ReadOldWriteOld,
+    /// Applications read the new form
+    ReadNewWriteOld,
+    /// Applications write both forms
+    ReadNewWriteBoth,
+    /// The epoch is closed: old writes are refused
+    ReadNewWriteNew,
+    /// The old form is removed
+    CompactOld,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::ReadOldWriteOld => Self::ReadOldWriteOld,
+            ModeArg::ReadNewWriteOld => Self::ReadNewWriteOld,
+            ModeArg::ReadNewWriteBoth => Self::ReadNewWriteBoth,
+            ModeArg::ReadNewWriteNew => Self::ReadNewWriteNew,
+            ModeArg::CompactOld => Self::CompactOld,
+        }
+    }
+}
+
+/// Arguments of `close`.
 #[derive(Args, Clone, Debug)]
 pub struct JobArgs {
     /// The migration and the database.

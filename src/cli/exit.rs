@@ -14,6 +14,8 @@ pub const DIVERGED: u8 = 3;
 pub const RESUMABLE: u8 = 4;
 /// In progress elsewhere.
 pub const ELSEWHERE: u8 = 5;
+/// A condition of a gate does not hold, or something blocks the way back.
+pub const GATE: u8 = 6;
 /// A budget was passed, resumable.
 pub const BUDGET: u8 = 7;
 

@@ -7,6 +7,7 @@ use crate::db::DbError;
 use crate::delta::DeltaError;
 use crate::engine::RunError;
 use crate::migration::MigrationError;
+use crate::phase::PhaseError;
 use crate::plan::PlanError;
 use crate::throttle::TuningError;
 use crate::write::WriteError;
@@ -119,6 +120,14 @@ fn delta_code(error: &DeltaError) -> u8 {
     }
 }
 
+fn phase_code(error: &PhaseError) -> u8 {
+    match error {
+        PhaseError::Db(error) => db_code(error),
+        PhaseError::Io { .. } => exit::FAILED,
+        _ => exit::REFUSED,
+    }
+}
+
 fn run_code(error: &RunError) -> u8 {
     match error {
         RunError::Plan(error) => plan_code(error),
@@ -127,6 +136,7 @@ fn run_code(error: &RunError) -> u8 {
         RunError::Held { .. } | RunError::Write(WriteError::Replaced) => exit::ELSEWHERE,
         RunError::NotProven { .. } => exit::DIVERGED,
         RunError::Delta(error) => delta_code(error),
+        RunError::Phase(error) => phase_code(error),
         RunError::Write(_) | RunError::Proof(_) | RunError::Panicked { .. } => exit::FAILED,
     }
 }

@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand. The only place that prints, draws or exits; it holds
 //! no logic of migrations.
 
+mod ack;
+mod advance;
 mod against;
 mod apply;
 pub mod args;
@@ -98,6 +100,8 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
         Command::Verify(args) => verify::run(args, json),
         Command::Digest(args) => digest::run(args),
         Command::Close(args) => close::run(args, context),
+        Command::Advance(args) => advance::run(args, context),
+        Command::Ack(args) => ack::run(args, context),
         Command::Rollback(args) => rollback::run(args, context),
         Command::Doctor(args) => doctor::run(&args.db.db, json),
         Command::Forget(args) => forget::run(args, json),
@@ -141,7 +145,10 @@ fn migration(command: &Command) -> Option<&str> {
         Command::Wait(args) => Some(&args.one.migration),
         Command::Verify(args) => Some(&args.one.migration),
         Command::Digest(args) => Some(&args.one.migration),
-        Command::Close(args) | Command::Rollback(args) => Some(&args.one.migration),
+        Command::Close(args) => Some(&args.one.migration),
+        Command::Rollback(args) => Some(&args.one.migration),
+        Command::Advance(args) => Some(&args.one.migration),
+        Command::Ack(args) => Some(&args.one.migration),
         Command::Export(args) => Some(&args.one.migration),
         // What deltas are of they say themselves.
         Command::Apply(_)

@@ -1,17 +1,23 @@
 //! `rollback`: our cells back to NULL.
 
-use super::args::JobArgs;
+use super::advance::conditions;
+use super::args::RollbackArgs;
 use super::progress::Show;
 use super::{Context, Failure, exit, next, output, units, which};
-use crate::engine::{self, Outcome};
+use crate::engine::{self, BackReport, Outcome, RunOptions};
+use crate::migration::Migration;
+use crate::state::Mode;
 
 /// Runs the command.
 ///
 /// # Errors
 /// [`Failure`]; the same command continues.
-pub fn run(args: &JobArgs, context: &Context) -> Result<u8, Failure> {
+pub fn run(args: &RollbackArgs, context: &Context) -> Result<u8, Failure> {
     let migration = which::migration(&args.one)?;
     let options = args.tuning.resolve(&context.cancel);
+    if let Some(to) = args.to {
+        return back(args, &migration, to.into(), &options, context);
+    }
     let show = Show::new(context.voice, &context.bars);
     let result = engine::rollback(&args.one.db.db, &migration, &options, &show);
     show.finish();
@@ -39,4 +45,42 @@ pub fn run(args: &JobArgs, context: &Context) -> Result<u8, Failure> {
     };
     output::print(&text)?;
     Ok(exit::of(report.outcome))
+}
+
+/// Goes back to a mode.
+fn back(
+    args: &RollbackArgs,
+    migration: &Migration,
+    to: Mode,
+    options: &RunOptions,
+    context: &Context,
+) -> Result<u8, Failure> {
+    let show = Show::new(context.voice, &context.bars);
+    let result = engine::roll_back_to(&args.one.db.db, migration, to, options, &show);
+    show.finish();
+    let report = result?;
+    if context.voice.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&back_text(&report))?;
+    }
+    Ok(if report.safe { exit::of(report.outcome) } else { exit::GATE })
+}
+
+fn back_text(report: &BackReport) -> String {
+    let id = &report.migration;
+    let mut text = conditions(&report.conditions);
+    text += &match (report.safe, report.outcome) {
+        (false, _) => format!("{id}: still in {}: going back is blocked\n", report.mode),
+        (true, Outcome::Complete) => format!("{id}: {} -> {}\n", report.from, report.mode),
+        (true, _) => format!(
+            "{id}: still in {}: {}\n",
+            report.mode,
+            report.reason.as_deref().unwrap_or_default()
+        ),
+    };
+    if !report.triggers_kept.is_empty() {
+        text += &format!("  triggers that stay: {}\n", report.triggers_kept.join(", "));
+    }
+    text
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::job::{Job, Purpose};
 use super::or_set::{self, Cleared};
 use super::ready::Ready;
-use super::{Outcome, RunError, RunOptions, Stop, fed};
+use super::{Outcome, RunError, RunOptions, Stop, fed, modes};
 use crate::db::{self, Doing};
 use crate::layout::or_set::set_note_schema_drop;
 use crate::layout::{Delivery, FillSql, Filter, Target, note_schema_drop, pending_schema_drop};
@@ -98,6 +98,7 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, Cleared), RunError> {
         }
         _ => {}
     }
+    modes::check_may_end(job, "roll it back")?;
     let known = ChangeRow::of(job.session.conn(), &id)?;
     if let Some(change) = known.iter().find(|c| c.counters.change_records_written > 0) {
         return Err(RunError::refused(
@@ -293,9 +294,11 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
         tx.execute_batch(&note_schema_drop(change.n)).doing(what)?;
         tx.execute_batch(&set_note_schema_drop(change.n)).doing(what)?;
         SetRow::remove(&tx, change.n)?;
+        crate::phase::forget(&tx, change.n)?;
         tx.execute_batch(&pending_schema_drop(change.n)).doing(what)?;
     }
     AppliedRow::remove(&tx, id)?;
+    state::ModeRow::remove(&tx, id)?;
     for (table, column) in [
         ("_dotfill_changes", "migration"),
         ("_dotfill_lease", "migration"),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::job::{Job, Purpose};
 use super::ready::{Closing, Ready};
-use super::{Outcome, RunError, RunOptions, Stop, fed};
+use super::{Outcome, RunError, RunOptions, Stop, fed, modes};
 use crate::migration::Migration;
 use crate::monitor::Monitor;
 use crate::state::{self, MigrationRow, Phase};
@@ -103,6 +103,7 @@ pub(super) fn close_open(
     job: &mut Job<'_>,
     prepared: &mut [Ready],
 ) -> Result<Option<Stop>, RunError> {
+    modes::check_may_end(job, "close it")?;
     for _ in 0..TRIES {
         let mut left = 0;
         for ready in prepared.iter_mut() {

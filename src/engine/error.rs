@@ -2,6 +2,7 @@
 
 use crate::db::DbError;
 use crate::delta::DeltaError;
+use crate::phase::PhaseError;
 use crate::plan::PlanError;
 use crate::throttle::TuningError;
 use crate::verify::ProofError;
@@ -26,6 +27,9 @@ pub enum RunError {
     /// Delta segments are damaged, foreign, or cannot be written or read.
     #[error(transparent)]
     Delta(#[from] DeltaError),
+    /// A file of the fleet, or the state of a migration, does not fit.
+    #[error(transparent)]
+    Phase(#[from] PhaseError),
     /// A proof could not be made.
     #[error(transparent)]
     Proof(#[from] ProofError),

@@ -16,6 +16,7 @@ mod fed;
 mod fill;
 mod job;
 mod judge;
+mod modes;
 mod or_set;
 mod pace;
 mod pipeline;
@@ -40,6 +41,10 @@ pub use digest::digest;
 pub use error::RunError;
 pub use export::{Destination, ExportOptions, ExportReport, export};
 pub use job::percent;
+pub use modes::{
+    AckOptions, AckReport, AdvanceOptions, AdvanceReport, BackReport, Compaction, acknowledge,
+    advance, roll_back_to,
+};
 pub use run::run;
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
 

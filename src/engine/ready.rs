@@ -86,7 +86,7 @@ impl Ready {
     pub(super) fn is_followed(&self) -> bool {
         match self {
             Self::Column(ready) => ready.target.delivery.writes_cells(),
-            Self::OrSet(_) => true,
+            Self::OrSet(ready) => ready.target.is_followed(),
         }
     }
 

@@ -9,8 +9,8 @@ use super::job::Job;
 use super::proof::Findings;
 use super::ready::{Proven, Ready};
 use super::{
-    ChangeReport, Outcome, RunError, RunOptions, RunReport, SetReport, Stop, close, fed, or_set,
-    seed,
+    ChangeReport, Outcome, RunError, RunOptions, RunReport, SetReport, Stop, close, fed, modes,
+    or_set, seed,
 };
 use crate::db::Doing;
 use crate::layout::crsqlite::Publisher;
@@ -146,8 +146,13 @@ impl<'r, 'a> Run<'r, 'a> {
         }
         if stopped.is_none() {
             self.open(&mut prepared)?;
+            let mut follower = modes::Follower::new(self.job)?;
+            stopped = self.settle(&mut follower)?.err();
+            if stopped.is_some() {
+                return self.finish(&prepared, stopped.as_ref());
+            }
             if self.job.options.follow {
-                stopped = Some(self.follow(&mut prepared)?);
+                stopped = Some(self.follow(&mut prepared, &mut follower)?);
             } else if self.job.options.close {
                 stopped = close::close_open(self.job, &mut prepared)?;
             }
@@ -316,8 +321,20 @@ impl<'r, 'a> Run<'r, 'a> {
         Ok(())
     }
 
+    /// Settles what was noted between two modes; returns how many notes were taken.
+    fn settle(&mut self, follower: &mut modes::Follower) -> Result<Result<u64, Stop>, RunError> {
+        Ok(follower.settle(self.job)?.map(|settling| {
+            self.report.change_records_written += settling.settled.records;
+            settling.notes
+        }))
+    }
+
     /// Drains until told to stop.
-    fn follow(&mut self, prepared: &mut [Ready]) -> Result<Stop, RunError> {
+    fn follow(
+        &mut self,
+        prepared: &mut [Ready],
+        follower: &mut modes::Follower,
+    ) -> Result<Stop, RunError> {
         self.job.monitor.note("proven and open; following until stopped");
         self.job.pace.stage(Stage::Following, 0, 0);
         loop {
@@ -332,6 +349,10 @@ impl<'r, 'a> Run<'r, 'a> {
                             drained.counters.change_records_written;
                     }
                 }
+            }
+            match self.settle(follower)? {
+                Err(stop) => return Ok(stop),
+                Ok(settled) => notes += settled,
             }
             if notes == 0 && self.job.pace.idle(&mut self.job.session, FOLLOW_IDLE)? {
                 return Ok(Stop::Interrupted);

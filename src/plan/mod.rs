@@ -27,5 +27,5 @@ pub use error::PlanError;
 pub use expression::expression_cost;
 pub use record::{Records, record_bytes};
 pub use resolve::{Resolved, ResolvedChange, resolve, resolve_change, resolve_shipped};
-pub use resolve_set::{ResolvedSet, resolve_set};
+pub use resolve_set::{ResolvedSet, closed_objects, resolve_set};
 pub use triggers::UserTrigger;

@@ -8,8 +8,11 @@ use super::resolve::check_version;
 use crate::db::quote::{ident, list};
 use crate::db::{DbError, Doing, Environment, Table, environment};
 use crate::layout::crsqlite::CrTable;
-use crate::layout::or_set::{OldForm, SetLayout, SetTables, SetTarget, check_adds, check_removes};
+use crate::layout::or_set::{
+    ClosedObjects, OldForm, SetLayout, SetTables, SetTarget, check_adds, check_removes,
+};
 use crate::migration::{Malformed, Migration, OrSetChange, SetSource};
+use crate::state::{Mode, ModeRow};
 use crate::transform::dot::DotDeriver;
 
 /// A change of a set that fits its database.
@@ -63,12 +66,28 @@ pub fn resolve_set(
         removes: change.removes.clone(),
         view: change.view.clone(),
         skip_malformed: change.malformed == Malformed::Skip,
+        closed: closed_objects(conn, migration.id.as_str())?,
         layout,
         dots,
         table,
     };
     let replicated = replicated.is_some();
     Ok(ResolvedSet { target, tables, view, replicated, environment })
+}
+
+/// The objects of a migration whose epoch is closed here.
+///
+/// # Errors
+/// When the mode cannot be read.
+pub fn closed_objects(conn: &Connection, migration: &str) -> Result<ClosedObjects, DbError> {
+    let row = ModeRow::read(conn, migration)?;
+    Ok(match row.mode {
+        Mode::ReadNewWriteNew | Mode::CompactOld => ClosedObjects::All,
+        Mode::ReadNewWriteBoth if row.cohort_percent > 0 => ClosedObjects::Cohort,
+        Mode::ReadOldWriteOld | Mode::ReadNewWriteOld | Mode::ReadNewWriteBoth => {
+            ClosedObjects::None
+        }
+    })
 }
 
 impl Case<'_> {

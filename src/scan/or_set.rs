@@ -4,7 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use crate::db::{Datum, DbError, Doing, encode};
-use crate::layout::or_set::{OldForm, SetSql, SetTarget};
+use crate::layout::or_set::{ClosedObjects, OldForm, SetSql, SetTarget};
 use crate::split::{Position, Range};
 use crate::transform::dot::{Dot, DotDeriver};
 use crate::transform::or_set::{Elements, Flaw};
@@ -243,6 +243,22 @@ pub fn one_object<T>(
             visit(&Elements::of_values(values.iter().map(Datum::as_ref))).map(Some)
         }
     }
+}
+
+/// True where the new form of the object is authoritative: nothing of it is derived.
+///
+/// # Errors
+/// When the cohort cannot be read.
+pub fn is_closed(
+    conn: &Connection,
+    target: &SetTarget,
+    sql: &SetSql,
+    key: &[Datum],
+) -> Result<bool, DbError> {
+    let Some(in_cohort) = &sql.in_cohort else { return Ok(target.closed == ClosedObjects::All) };
+    conn.prepare_cached(in_cohort)
+        .and_then(|mut s| s.exists(rusqlite::params_from_iter(key)))
+        .doing("look for an object of the cohort")
 }
 
 fn key_of(row: &Row<'_>, keys: usize) -> rusqlite::Result<Vec<Datum>> {

@@ -14,7 +14,13 @@ use serde_json::Value;
 use crate::db::{DbError, Doing};
 use crate::engine;
 use crate::lease::Holder;
-use crate::state::{self, ChangeRow, MigrationRow, Phase};
+use crate::migration::{Change, Migration};
+use crate::phase::outcome::{self, OutcomeCount};
+use crate::phase::pending::pending_count;
+use crate::phase::validator;
+use crate::state::{
+    self, ChangeRow, MigrationRow, Mode, ModeRow, Phase, QuarantineFilter, QuarantineRow,
+};
 use crate::write::{dirty_rows, pending_rows};
 
 /// The newest events that are shown.
@@ -25,8 +31,19 @@ const EVENTS: u32 = 10;
 pub struct MigrationStatus {
     /// Its id.
     pub id: String,
-    /// The mode of a set migration; always absent in this version.
-    pub mode: Option<String>,
+    /// The mode of a migration of sets; absent for columns.
+    pub mode: Option<Mode>,
+    /// The share of the objects whose epoch is closed before that of the others, in percent.
+    pub cohort_percent: u8,
+    /// Old-format writes that have arrived in a closed epoch and were not looked at.
+    pub pending_writes: u64,
+    /// What waits in quarantine for an operator.
+    pub quarantined: u64,
+    /// Old-format writes that were decided, by what became of them and why. What a trigger refused
+    /// is not counted: a refusal rolls its own trace back.
+    pub old_writes: Vec<OutcomeCount>,
+    /// Objects whose forms differ, as the validator knows.
+    pub disagreements: u64,
     /// Where it stands.
     pub phase: Phase,
     /// How far its rows are, from 0 to 100; 100 only when it is proven.
@@ -140,16 +157,26 @@ impl StatusReader {
 fn status(conn: &Connection, row: MigrationRow) -> Result<MigrationStatus, DbError> {
     let changes = ChangeRow::of(conn, &row.id)?;
     let (mut dirty, mut pending) = (0, 0);
+    let (mut pending_writes, mut disagreements) = (0, 0);
     for change in &changes {
         pending += pending_rows(conn, change.n)?;
+        pending_writes += pending_count(conn, change.n)?;
+        disagreements += validator::found(conn, change.n)?.open;
         dirty += if has_notes(conn, change.n)? { dirty_rows(conn, change.n)? } else { 0 };
     }
+    let mode = ModeRow::read(conn, &row.id)?;
+    let waiting = QuarantineFilter { migration: Some(row.id.clone()), waiting_only: true };
     let holder = Holder::read(conn, &row.id)?.filter(|holder| !holder.is_dead());
     let owner = holder.as_ref().and_then(Holder::owner);
     let events = state::events(conn, &row.id, EVENTS)?;
     let sum = |count: fn(&ChangeRow) -> u64| changes.iter().map(count).sum();
     Ok(MigrationStatus {
-        mode: None,
+        mode: has_sets(&row).then_some(mode.mode),
+        cohort_percent: mode.cohort_percent,
+        pending_writes,
+        quarantined: QuarantineRow::count(conn, &waiting)?,
+        old_writes: outcome::counts(conn, &row.id)?,
+        disagreements,
         phase: row.phase,
         percent: percent(row.phase, &changes),
         rows_written: sum(|change| change.counters.rows_written),
@@ -164,6 +191,12 @@ fn status(conn: &Connection, row: MigrationRow) -> Result<MigrationStatus, DbErr
         proof: row.proof.as_deref().and_then(|text| serde_json::from_str(text).ok()),
         id: row.id,
     })
+}
+
+/// True where the migration's file has a change of a set.
+fn has_sets(row: &MigrationRow) -> bool {
+    Migration::parse(&row.text, Path::new(&row.id))
+        .is_ok_and(|m| m.changes.iter().any(|change| matches!(change, Change::OrSet(_))))
 }
 
 /// A hundred only where the rows are proven.

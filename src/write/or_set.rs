@@ -9,7 +9,7 @@ use super::fill::encoded;
 use super::{Committed, Session, WriteError};
 use crate::db::{Datum, DbError, Doing};
 use crate::layout::or_set::{SetSql, SetTarget};
-use crate::scan::or_set::{Bounds, SetBatch, adds_of, malformed, one_object};
+use crate::scan::or_set::{Bounds, SetBatch, adds_of, is_closed, malformed, one_object};
 use crate::split::Range;
 use crate::state::ChangeRow;
 use crate::transform::dot::{Dot, DotDeriver};
@@ -132,7 +132,8 @@ impl<'t> SetWriter<'t> {
         let mut seen = HashSet::new();
         for key in &keys {
             count.notes += 1;
-            if seen.insert(encoded(key)) && !key.contains(&Datum::Null) {
+            let known = !seen.insert(encoded(key)) || key.contains(&Datum::Null);
+            if !known && !is_closed(conn, self.target, &self.sql, key)? {
                 self.reconcile(conn, key, &mut dots, &mut count)?;
             }
         }

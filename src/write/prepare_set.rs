@@ -11,7 +11,7 @@ use crate::layout::or_set::{
     SetLayout, SetTarget, ViewStage, adds_schema, removes_schema, set_note_schema, view_schema,
     view_schema_drop,
 };
-use crate::plan::ResolvedSet;
+use crate::plan::{ResolvedSet, closed_objects};
 use crate::state::{self, ChangeRow, Counters, Phase, SetRow};
 
 /// A set that is ready to be translated.
@@ -49,6 +49,7 @@ pub fn prepare_set(
         made.value
     };
     target.n = change.n;
+    target.closed = closed_objects(session.conn(), migration)?;
     target.table = Table::read(session.conn(), &target.table.name)?;
     target.table.walk_by_key();
     let made = SetRow::read(session.conn(), change.n)?.unwrap_or_else(|| row(resolved, change.n));

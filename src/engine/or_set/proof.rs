@@ -40,7 +40,8 @@ pub(in crate::engine) fn prove(
 ) -> Result<SetFindings, RunError> {
     job.pace.stage(Stage::Proving, 0, ready.change.rows_total);
     let gate = std::sync::Arc::clone(&job.pace.gate);
-    let findings = prove_all(&job.db, &ready.target, true, job.threads(), &gate, None)?;
+    let findings =
+        prove_all(&job.db, &ready.target, ready.target.is_followed(), job.threads(), &gate, None)?;
     job.pace.passed(findings.found.proof.digest.rows);
     Ok(findings)
 }

@@ -22,8 +22,11 @@ mod tables;
 mod target;
 mod view;
 
-pub use notes::{set_note_schema, set_note_schema_drop, set_trigger_names};
+pub use notes::{
+    set_note_schema, set_note_schema_drop, set_note_triggers, set_note_triggers_drop,
+    set_trigger_names,
+};
 pub use sql::SetSql;
 pub use tables::{SetTables, adds_schema, check_adds, check_removes, removes_schema};
-pub use target::{OldForm, SetLayout, SetTarget};
+pub use target::{ClosedObjects, OldForm, SetLayout, SetTarget};
 pub use view::{ViewStage, view_schema, view_schema_drop};

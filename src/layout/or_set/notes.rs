@@ -20,14 +20,28 @@ pub fn set_trigger_names(n: i64) -> impl Iterator<Item = String> {
 /// The statements that create side tables and triggers.
 #[must_use]
 pub fn set_note_schema(target: &SetTarget) -> String {
+    set_note_tables(target) + &set_note_triggers(target, None)
+}
+
+fn set_note_tables(target: &SetTarget) -> String {
     let (dirty, frontier) = (target.dirty_table(), target.frontier_table());
     let declared = target.side_declarations();
-    let mut sql = format!(
+    format!(
         "CREATE TABLE {dirty} (id INTEGER PRIMARY KEY, {declared});\n\
          CREATE INDEX {dirty}_key ON {dirty} ({});\n\
          CREATE TABLE {frontier} (one INTEGER PRIMARY KEY CHECK (one = 1), {declared});\n",
         list(target.side_keys())
-    );
+    )
+}
+
+/// The statements that create the triggers; keys in the table `except` are not noted.
+#[must_use]
+pub fn set_note_triggers(target: &SetTarget, except: Option<&str>) -> String {
+    let mut sql = String::new();
+    let trigger =
+        |target: &SetTarget, what, event: &str, table: &str, rows: &[&str], keys: &[String]| {
+            trigger(target, what, event, table, rows, keys, except)
+        };
     let table = &target.table.name;
     let keys = target.keys();
     sql.push_str(&trigger(target, "insert", "INSERT", table, &["NEW"], &keys));
@@ -51,13 +65,18 @@ pub fn set_note_schema(target: &SetTarget) -> String {
     sql
 }
 
-/// The statements that drop them, whether or not they exist.
+/// The statements that drop the triggers, whether or not they exist.
+#[must_use]
+pub fn set_note_triggers_drop(n: i64) -> String {
+    set_trigger_names(n).map(|name| format!("DROP TRIGGER IF EXISTS {name};\n")).collect()
+}
+
+/// The statements that drop triggers and side tables, whether or not they exist.
 #[must_use]
 pub fn set_note_schema_drop(n: i64) -> String {
-    let triggers = set_trigger_names(n).map(|name| format!("DROP TRIGGER IF EXISTS {name};\n"));
     format!(
         "{}DROP TABLE IF EXISTS _dotfill_dirty_{n};\nDROP TABLE IF EXISTS _dotfill_frontier_{n};\n",
-        triggers.collect::<String>()
+        set_note_triggers_drop(n)
     )
 }
 
@@ -68,13 +87,20 @@ fn trigger(
     table: &str,
     rows: &[&str],
     keys: &[String],
+    except: Option<&str>,
 ) -> String {
     let notes = rows.iter().map(|row| {
+        let values: Vec<String> = keys.iter().map(|key| format!("{row}.{key}")).collect();
+        let into = format!("  INSERT INTO {} ({})", target.dirty_table(), list(target.side_keys()));
+        let Some(except) = except else {
+            return format!("{into} VALUES ({});\n", list(values));
+        };
+        let sides = target.side_keys();
+        let same: Vec<_> = sides.iter().zip(&values).map(|(s, v)| format!("{s} = {v}")).collect();
         format!(
-            "  INSERT INTO {} ({}) VALUES ({});\n",
-            target.dirty_table(),
-            list(target.side_keys()),
-            list(keys.iter().map(|key| format!("{row}.{key}")))
+            "{into} SELECT {} WHERE NOT EXISTS (SELECT 1 FROM {except} WHERE {});\n",
+            list(values),
+            same.join(" AND ")
         )
     });
     format!(

@@ -1,6 +1,6 @@
 //! The statements over objects and their adds. The query plan of each is tested: none scans.
 
-use super::{OldForm, SetLayout, SetTarget};
+use super::{ClosedObjects, OldForm, SetLayout, SetTarget};
 use crate::db::quote::{ident, list};
 use crate::layout::RangeSql;
 
@@ -36,6 +36,8 @@ pub struct SetSql {
     pub forget: String,
     /// One row where the key `?1..` is noted.
     pub is_noted: String,
+    /// One row where the object `?1..` is in the cohort, where there is one.
+    pub in_cohort: Option<String>,
     /// Remembers the last key that the fill has passed.
     pub set_frontier: String,
 }
@@ -79,6 +81,10 @@ impl SetSql {
             note: format!("INSERT INTO {dirty} ({side}) VALUES ({})", parameters(1, keys)),
             take: format!("SELECT id, {side} FROM {dirty} ORDER BY id LIMIT ?1"),
             forget: format!("DELETE FROM {dirty} WHERE id <= ?1"),
+            in_cohort: (target.closed == ClosedObjects::Cohort).then(|| {
+                let is_key = equal(&target.side_keys(), 1);
+                format!("SELECT 1 FROM {} WHERE {is_key}", target.cohort_table())
+            }),
             is_noted: format!("SELECT 1 FROM {dirty} WHERE {}", equal(&target.side_keys(), 1)),
             set_frontier: format!(
                 "INSERT OR REPLACE INTO {} (one, {side}) VALUES (1, {})",

@@ -39,6 +39,18 @@ pub enum SetLayout {
     },
 }
 
+/// The objects for which the new form is authoritative: nothing of them is derived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClosedObjects {
+    /// None: the old form is authoritative.
+    #[default]
+    None,
+    /// Those in the table of the cohort.
+    Cohort,
+    /// All: the old form is not followed.
+    All,
+}
+
 /// One set of every row of a table.
 #[derive(Clone, Debug)]
 pub struct SetTarget {
@@ -56,6 +68,8 @@ pub struct SetTarget {
     pub view: String,
     /// True where flawed elements are left out and counted; false where they stop the run.
     pub skip_malformed: bool,
+    /// The objects whose epoch is closed.
+    pub closed: ClosedObjects,
     /// Where the new form lives.
     pub layout: SetLayout,
     /// Derives the migration dots.
@@ -99,6 +113,18 @@ impl SetTarget {
     #[must_use]
     pub fn frontier_table(&self) -> String {
         format!("_dotfill_frontier_{}", self.n)
+    }
+
+    /// True while the old form is followed: its changes are noted.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        self.closed != ClosedObjects::All
+    }
+
+    /// The name of the table of objects whose epoch is closed before that of the others.
+    #[must_use]
+    pub fn cohort_table(&self) -> String {
+        format!("_dotfill_cohort_{}", self.n)
     }
 
     /// The name of the old form: the column, or the table of rows.

@@ -1,0 +1,199 @@
+//! Settling what was noted while sets are between their modes: writes of the old form that arrived in
+//! a closed epoch, objects that the validator has to compare, new objects that join a cohort.
+
+use std::time::{Duration, Instant};
+
+use super::sets_of;
+use crate::engine::job::Job;
+use crate::engine::{RunError, Stop};
+use crate::phase::cohort::{self, Share};
+use crate::phase::mode::is_closed;
+use crate::phase::pending::{Settled, Settler, pending_count};
+use crate::phase::set::EpochSet;
+use crate::phase::validator::{self, Validator};
+use crate::scan::or_set::Bounds;
+use crate::split::Splitter;
+use crate::state::{self, Mode, ModeRow};
+
+/// Rounds of settling what was noted meanwhile.
+const ROUNDS: u32 = 20;
+/// Objects that the validator compares in one transaction.
+const COMPARED_MAX: u64 = 500;
+/// How often new objects are looked for that belong to the cohort.
+const GROWTH: Duration = Duration::from_secs(30);
+/// Objects that may join a cohort in one transaction.
+const JOINING_MAX: u64 = 2000;
+
+/// What settling came to.
+pub(in crate::engine) struct Settling {
+    /// Of the writes that had arrived.
+    pub settled: Settled,
+    /// Notes taken, of all kinds.
+    pub notes: u64,
+}
+
+/// Settles what is noted now in any mode; what others note for ever is left after some rounds.
+pub(in crate::engine) fn settle_all(
+    job: &mut Job<'_>,
+    sets: &[EpochSet],
+) -> Result<Result<Settling, Stop>, RunError> {
+    let row = ModeRow::read(job.session.conn(), job.id())?;
+    let mut all = Settling { settled: Settled::default(), notes: 0 };
+    for set in sets {
+        match pending(job, set)? {
+            Ok(settled) => all.settled += settled,
+            Err(stop) => return Ok(Err(stop)),
+        }
+        if validator::found(job.session.conn(), set.target.n)?.touched > 0 {
+            match validate(job, set, row)? {
+                Ok(notes) => all.notes += notes,
+                Err(stop) => return Ok(Err(stop)),
+            }
+        }
+    }
+    all.notes += all.settled.notes;
+    record(job, all.settled)?;
+    Ok(Ok(all))
+}
+
+fn record(job: &mut Job<'_>, settled: Settled) -> Result<(), RunError> {
+    let decided = settled.translated + settled.rejected + settled.quarantined;
+    if decided == 0 {
+        return Ok(());
+    }
+    let id = job.id().to_owned();
+    let detail = format!(
+        "{} elements translated, {} rejected, {} in quarantine; {} records published",
+        settled.translated, settled.rejected, settled.quarantined, settled.records
+    );
+    job.session.transact_again(|conn| Ok(state::event(conn, &id, "settled", &detail)?))?;
+    Ok(())
+}
+
+/// Settles writes of the old form.
+fn pending(job: &mut Job<'_>, set: &EpochSet) -> Result<Result<Settled, Stop>, RunError> {
+    let n = set.target.n;
+    let mut all = Settled::default();
+    let mut left = pending_count(job.session.conn(), n)?;
+    let settler = Settler::new(set);
+    for _ in 0..ROUNDS {
+        while left > 0 {
+            if let Err(stop) = job.pace.before_batch(&mut job.session)? {
+                return Ok(Err(stop));
+            }
+            // Each may publish a few records.
+            let limit = (job.pace.tuning().records_per_transaction / 4).max(1);
+            let done = job.session.transact_again(|conn| Ok(settler.settle(conn, limit)?))?;
+            let notes = done.value.notes;
+            all += job.pace.after_batch(done, notes, 0);
+            left = left.saturating_sub(notes.max(1));
+        }
+        left = pending_count(job.session.conn(), n)?;
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(Ok(all))
+}
+
+/// Compares touched objects.
+fn validate(
+    job: &mut Job<'_>,
+    set: &EpochSet,
+    row: ModeRow,
+) -> Result<Result<u64, Stop>, RunError> {
+    let cohort = row.mode == Mode::ReadNewWriteBoth && row.cohort_percent > 0;
+    let validator = Validator::new(set, cohort, !is_closed(row.mode));
+    let mut all = 0;
+    for _ in 0..ROUNDS {
+        if validator::found(job.session.conn(), set.target.n)?.touched == 0 {
+            break;
+        }
+        if let Err(stop) = job.pace.before_batch(&mut job.session)? {
+            return Ok(Err(stop));
+        }
+        let done = job.session.transact_again(|conn| Ok(validator.settle(conn, COMPARED_MAX)?))?;
+        let taken = job.pace.after_batch(done, 0, 0);
+        all += taken;
+        if taken == 0 {
+            break;
+        }
+    }
+    Ok(Ok(all))
+}
+
+/// Lets the objects of a share join the cohort; returns how many joined.
+pub(super) fn grow(
+    job: &mut Job<'_>,
+    set: &EpochSet,
+    percent: u8,
+) -> Result<Result<u64, Stop>, RunError> {
+    let target = &set.target;
+    let share = Share::new(&set.migration, &target.table.name, percent);
+    let conn = crate::engine::proof::reader(&job.db)?;
+    let mut splitter = Splitter::new(&conn, &target.table, JOINING_MAX, None);
+    let mut joined = 0;
+    while let Some(range) = splitter.next_range()? {
+        if let Err(stop) = job.pace.before_batch(&mut job.session)? {
+            return Ok(Err(stop));
+        }
+        let bounds = Bounds::of(&range);
+        let done =
+            job.session.transact_again(|conn| Ok(cohort::join(conn, target, &share, &bounds)?))?;
+        joined += job.pace.after_batch(done, range.rows, 0);
+    }
+    Ok(Ok(joined))
+}
+
+/// Settles on behalf of `run`.
+pub(in crate::engine) struct Follower {
+    sets: Vec<EpochSet>,
+    /// When new objects were last looked for.
+    grown: Option<Instant>,
+}
+
+impl Follower {
+    /// For the sets of a job, all of which have begun.
+    pub(in crate::engine) fn new(job: &Job<'_>) -> Result<Self, RunError> {
+        Ok(Self { sets: sets_of(job)?, grown: None })
+    }
+
+    /// Settles what is noted, and lets new objects join the cohort, at most so often.
+    pub(in crate::engine) fn settle(
+        &mut self,
+        job: &mut Job<'_>,
+    ) -> Result<Result<Settling, Stop>, RunError> {
+        let row = ModeRow::read(job.session.conn(), job.id())?;
+        let cohort = row.mode == Mode::ReadNewWriteBoth && row.cohort_percent > 0;
+        if cohort && self.grown.is_none_or(|at| at.elapsed() >= GROWTH) {
+            for set in &self.sets {
+                if let Err(stop) = grow(job, set, row.cohort_percent)? {
+                    return Ok(Err(stop));
+                }
+            }
+            self.grown = Some(Instant::now());
+        }
+        settle_all(job, &self.sets)
+    }
+}
+
+/// Refuses to end the following of sets between whose modes something is watched.
+pub(in crate::engine) fn check_may_end(job: &Job<'_>, command: &str) -> Result<(), RunError> {
+    let id = job.id();
+    let row = ModeRow::read(job.session.conn(), id)?;
+    match row.mode {
+        Mode::ReadOldWriteOld | Mode::ReadNewWriteOld => Ok(()),
+        Mode::ReadNewWriteBoth | Mode::ReadNewWriteNew | Mode::CompactOld => {
+            Err(RunError::refused(
+                id,
+                format!("it is in {}: its triggers stay with the migration", row.mode),
+                format!("`dotfill rollback {id} --to read-new-write-old` first, then {command}"),
+            ))
+        }
+    }
+}
+
+/// True where nothing is derived from the old form any more.
+pub(super) fn is_closed_here(job: &Job<'_>) -> Result<bool, RunError> {
+    Ok(is_closed(ModeRow::read(job.session.conn(), job.id())?.mode))
+}

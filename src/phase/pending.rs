@@ -1,0 +1,423 @@
+//! What becomes of writes of the old form that arrived by replication in a closed epoch.
+//!
+//! # Definitions
+//! An element of such a write is *known* when the object has an add with its migration dot, *removed*
+//! when that dot is in the table of removes or the add was deleted, else *new*.
+//!
+//! # Operations
+//! For each note, in order:
+//! 1. Where the object is gone, its clockless migrated adds go too, as in an open epoch.
+//! 2. The policy decides what is new: `translate` adds the migrated add, clockless; `reject`
+//!    publishes the dot into the removes, so that replicas that derived it agree; `quarantine` lets it
+//!    wait. Under `reject` every write is listed in quarantine, under `quarantine` those with
+//!    something that waits; what is malformed is listed under every policy.
+//! 3. Rule P: clockless migrated adds that the source *as it is now* does not hold are published,
+//!    because a replica that sees only this source can no longer derive them.
+//!
+//! # Invariants
+//! Notes, the rows that they lead to, quarantine and counters change in one transaction of the
+//! caller. Settling the same write twice, here or on several replicas, gives the same rows: dots are
+//! derived, and a quarantine row is known by object and source.
+
+use rusqlite::{Connection, OptionalExtension};
+use serde_json::{Value, json};
+
+use super::compare::encoded;
+use super::outcome::{self, Outcome};
+use super::publish::Publishing;
+use super::set::EpochSet;
+use super::triggers::{NoteKind, oldwrite_table};
+use crate::db::quote::{ident, list};
+use crate::db::{Datum, DbError, Doing, to_json};
+use crate::layout::or_set::{OldForm, SetSql};
+use crate::migration::OldWrites;
+use crate::scan::or_set::{SetError, one_object};
+use crate::state::{QuarantineSource, Refusal};
+use crate::transform::dot::Dot;
+use crate::transform::or_set::{Elements, Flaw};
+
+/// The reason of a listed write that brought nothing that the object lacks.
+pub const NOTHING_NEW: &str = "nothing-new";
+/// The reason of a listed write that brought an element that was removed.
+pub const REMOVED_ELEMENT: &str = "removed-element";
+/// The reason of a listed write that brought a new element.
+pub const NEW_ELEMENT: &str = "new-element";
+/// The reason of a listed write that holds something that is no element.
+pub const MALFORMED: &str = "malformed";
+
+/// What a transaction settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Notes taken.
+    pub notes: u64,
+    /// Elements that became migrated adds.
+    pub translated: u64,
+    /// Elements that were refused for good.
+    pub rejected: u64,
+    /// Elements that wait in quarantine.
+    pub quarantined: u64,
+    /// Change records published.
+    pub records: u64,
+}
+
+impl std::ops::AddAssign for Settled {
+    fn add_assign(&mut self, other: Self) {
+        self.notes += other.notes;
+        self.translated += other.translated;
+        self.rejected += other.rejected;
+        self.quarantined += other.quarantined;
+        self.records += other.records;
+    }
+}
+
+/// How many writes wait to be looked at.
+///
+/// # Errors
+/// When they cannot be counted.
+pub fn pending_count(conn: &Connection, n: i64) -> Result<u64, DbError> {
+    let table = oldwrite_table(n);
+    let there = conn
+        .prepare_cached("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")
+        .and_then(|mut s| s.exists([&table]))
+        .doing("look for pending writes")?;
+    if !there {
+        return Ok(0);
+    }
+    conn.prepare_cached(&format!("SELECT count(*) FROM {table}"))
+        .and_then(|mut s| s.query_row([], |row| row.get(0)))
+        .doing("count pending writes")
+}
+
+/// Settles notes of one set.
+#[derive(Debug)]
+pub struct Settler<'s> {
+    set: &'s EpochSet,
+    sql: SetSql,
+    take: String,
+    forget: String,
+    is_removed: String,
+}
+
+/// One note.
+struct Note {
+    id: i64,
+    kind: NoteKind,
+    key: Vec<Datum>,
+    source: Datum,
+}
+
+/// How the elements of one write stand.
+#[derive(Default)]
+struct Sorted {
+    known: Vec<Datum>,
+    removed: Vec<Datum>,
+    fresh: Vec<(Datum, Dot)>,
+    flaws: Vec<Flaw>,
+}
+
+impl<'s> Settler<'s> {
+    /// Settles notes of `set`.
+    #[must_use]
+    pub fn new(set: &'s EpochSet) -> Self {
+        let (target, table) = (&set.target, oldwrite_table(set.target.n));
+        Self {
+            set,
+            sql: SetSql::new(target),
+            take: format!(
+                "SELECT id, kind, source, {} FROM {table} ORDER BY id LIMIT ?1",
+                list(target.side_keys())
+            ),
+            forget: format!("DELETE FROM {table} WHERE id <= ?1"),
+            is_removed: format!("SELECT 1 FROM {} WHERE dot = ?1", ident(&target.removes)),
+        }
+    }
+
+    /// Settles at most `limit` notes. The caller holds a write transaction, in which triggers do not
+    /// fire.
+    ///
+    /// # Errors
+    /// When the database cannot be read or written.
+    pub fn settle(&self, conn: &Connection, limit: u64) -> Result<Settled, DbError> {
+        let mut publishing = Publishing::new(&self.set.migration, &self.set.target);
+        let mut settled = Settled::default();
+        for note in self.notes(conn, limit)? {
+            settled.notes += 1;
+            self.one(conn, &note, &mut publishing, &mut settled)?;
+            conn.prepare_cached(&self.forget)
+                .and_then(|mut s| s.execute([note.id]))
+                .doing("forget a settled write")?;
+        }
+        settled.records = publishing.records;
+        Ok(settled)
+    }
+
+    fn notes(&self, conn: &Connection, limit: u64) -> Result<Vec<Note>, DbError> {
+        let keys = self.sql.keys();
+        conn.prepare_cached(&self.take)
+            .and_then(|mut s| {
+                s.query_map([limit], |row| {
+                    let kind = NoteKind::from_code(row.get(1)?).unwrap_or(NoteKind::Touched);
+                    let key = (3..3 + keys).map(|i| row.get(i)).collect::<Result<_, _>>()?;
+                    Ok(Note { id: row.get(0)?, kind, source: row.get(2)?, key })
+                })?
+                .collect()
+            })
+            .doing("read pending writes")
+    }
+
+    fn one(
+        &self,
+        conn: &Connection,
+        note: &Note,
+        publishing: &mut Publishing<'_>,
+        settled: &mut Settled,
+    ) -> Result<(), DbError> {
+        if note.key.contains(&Datum::Null) {
+            return Ok(());
+        }
+        let now = one_object(conn, &self.set.target, &self.sql, &note.key, |elements| {
+            Ok(elements.sound.iter().map(|e| e.to_datum()).collect::<Vec<_>>())
+        })
+        .map_err(read_error)?;
+        let Some(now) = now else {
+            return self.clear(conn, &note.key);
+        };
+        match note.kind {
+            NoteKind::Touched => {}
+            NoteKind::Text | NoteKind::Element => {
+                let sorted = self.sort(conn, note)?;
+                self.decide(conn, note, &sorted, publishing, settled)?;
+            }
+        }
+        self.rule_p(conn, &note.key, &now, publishing)
+    }
+
+    /// The elements of a note, by how they stand.
+    fn sort(&self, conn: &Connection, note: &Note) -> Result<Sorted, DbError> {
+        let elements = match (&self.set.target.old, note.kind) {
+            (OldForm::Column { format, .. }, _) => Elements::of_text(note.source.as_ref(), *format),
+            // A merge makes a row first and its element afterwards.
+            (OldForm::Rows { .. }, _) if note.source == Datum::Null => Elements::default(),
+            (OldForm::Rows { .. }, _) => Elements::of_values([note.source.as_ref()]),
+        };
+        let mut sorted = Sorted { flaws: elements.flaws.clone(), ..Sorted::default() };
+        let mut dots = self.set.target.dots.clone();
+        dots.object(note.key.iter().map(Datum::as_ref));
+        let adds = self.adds_of(conn, &note.key)?;
+        for element in &elements.sound {
+            let dot = dots.element(element.as_ref());
+            let element = element.to_datum();
+            if self.is_removed(conn, dot)? {
+                sorted.removed.push(element);
+            } else if adds.iter().any(|(_, known)| known[..] == dot.0[..]) {
+                sorted.known.push(element);
+            } else if self.is_clocked(conn, &note.key, &element, &dot.0)? {
+                sorted.removed.push(element);
+            } else {
+                sorted.fresh.push((element, dot));
+            }
+        }
+        Ok(sorted)
+    }
+
+    fn decide(
+        &self,
+        conn: &Connection,
+        note: &Note,
+        sorted: &Sorted,
+        publishing: &mut Publishing<'_>,
+        settled: &mut Settled,
+    ) -> Result<(), DbError> {
+        let n = self.set.target.n;
+        let fresh = sorted.fresh.len() as u64;
+        let reason = reason(sorted);
+        match self.set.old_writes {
+            OldWrites::Translate => {
+                for (element, dot) in &sorted.fresh {
+                    self.insert(conn, &note.key, element, *dot)?;
+                }
+                settled.translated += fresh;
+                outcome::count(conn, n, Outcome::Translated, reason)?;
+            }
+            OldWrites::Reject => {
+                for (_, dot) in &sorted.fresh {
+                    publishing.remove(conn, &dot.0)?;
+                }
+                settled.rejected += fresh;
+                outcome::count(conn, n, Outcome::Rejected, reason)?;
+            }
+            OldWrites::Quarantine => {
+                settled.quarantined += fresh;
+                outcome::count(conn, n, Outcome::Quarantined, reason)?;
+            }
+        }
+        let listed = match self.set.old_writes {
+            OldWrites::Reject => !note_is_empty(note),
+            OldWrites::Quarantine => fresh > 0 || !sorted.flaws.is_empty(),
+            OldWrites::Translate => !sorted.flaws.is_empty(),
+        };
+        if listed {
+            self.list(conn, note, sorted, reason)?;
+        }
+        Ok(())
+    }
+
+    /// Lists the write in quarantine, once.
+    fn list(
+        &self,
+        conn: &Connection,
+        note: &Note,
+        sorted: &Sorted,
+        reason: &str,
+    ) -> Result<(), DbError> {
+        let target = &self.set.target;
+        let shown = |elements: &[Datum]| elements.iter().map(to_json).collect::<Vec<Value>>();
+        let fresh: Vec<Datum> = sorted.fresh.iter().map(|(element, _)| element.clone()).collect();
+        let flaws: Vec<&str> = sorted.flaws.iter().map(|flaw| flaw.as_str()).collect();
+        let mut identity = target.n.to_le_bytes().to_vec();
+        identity.extend(encoded(&note.key));
+        identity.extend(encoded(std::slice::from_ref(&note.source)));
+        Refusal {
+            migration: Some(&self.set.migration),
+            change_n: Some(target.n),
+            source: QuarantineSource::Write,
+            identity: blake3::hash(&identity).to_hex().as_str(),
+            object: &json!({ "table": target.table.name, "key": shown(&note.key) }),
+            reason,
+            detail: &json!({
+                "source": to_json(&note.source),
+                "policy": self.set.old_writes.as_str(),
+                "new": shown(&fresh),
+                "removed": shown(&sorted.removed),
+                "known": shown(&sorted.known),
+                "flaws": flaws,
+            }),
+        }
+        .insert(conn)?;
+        Ok(())
+    }
+
+    /// Publishes the clockless migrated adds that the source as it is now does not hold.
+    fn rule_p(
+        &self,
+        conn: &Connection,
+        key: &[Datum],
+        now: &[Datum],
+        publishing: &mut Publishing<'_>,
+    ) -> Result<(), DbError> {
+        for (element, dot) in self.migrated(conn, key)? {
+            if !now.contains(&element) {
+                publishing.add(conn, key, &element, &dot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the clockless migrated adds of an object that is gone.
+    fn clear(&self, conn: &Connection, key: &[Datum]) -> Result<(), DbError> {
+        for (element, dot) in self.migrated(conn, key)? {
+            if !self.is_clocked(conn, key, &element, &dot)? {
+                self.execute(conn, &self.sql.delete, key, &element, &dot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The adds of an object whose dot is the migration dot.
+    fn migrated(&self, conn: &Connection, key: &[Datum]) -> Result<Vec<(Datum, Vec<u8>)>, DbError> {
+        let mut dots = self.set.target.dots.clone();
+        dots.object(key.iter().map(Datum::as_ref));
+        let mut adds = self.adds_of(conn, key)?;
+        adds.retain(|(element, dot)| dots.element(element.as_ref()).0[..] == dot[..]);
+        Ok(adds)
+    }
+
+    fn adds_of(&self, conn: &Connection, key: &[Datum]) -> Result<Vec<(Datum, Vec<u8>)>, DbError> {
+        conn.prepare_cached(&self.sql.adds_of)
+            .and_then(|mut s| {
+                s.query_map(rusqlite::params_from_iter(key), |row| {
+                    let dot = match row.get(1)? {
+                        Datum::Blob(dot) => dot,
+                        _ => Vec::new(),
+                    };
+                    Ok((row.get(0)?, dot))
+                })?
+                .collect()
+            })
+            .doing("read the adds of an object")
+    }
+
+    fn is_removed(&self, conn: &Connection, dot: Dot) -> Result<bool, DbError> {
+        conn.prepare_cached(&self.is_removed)
+            .and_then(|mut s| s.query_row([&dot.0[..]], |_| Ok(())).optional())
+            .map(|found| found.is_some())
+            .doing("look for a remove")
+    }
+
+    fn is_clocked(
+        &self,
+        conn: &Connection,
+        key: &[Datum],
+        element: &Datum,
+        dot: &[u8],
+    ) -> Result<bool, DbError> {
+        let Some(sql) = &self.sql.is_clocked else { return Ok(false) };
+        let dot = Datum::Blob(dot.to_vec());
+        let row = key.iter().chain([element, &dot]);
+        conn.prepare_cached(sql)
+            .and_then(|mut s| s.exists(rusqlite::params_from_iter(row)))
+            .doing("look at the clock row of an add")
+    }
+
+    fn insert(
+        &self,
+        conn: &Connection,
+        key: &[Datum],
+        element: &Datum,
+        dot: Dot,
+    ) -> Result<(), DbError> {
+        self.execute(conn, &self.sql.insert, key, element, &dot.0)
+    }
+
+    fn execute(
+        &self,
+        conn: &Connection,
+        sql: &str,
+        key: &[Datum],
+        element: &Datum,
+        dot: &[u8],
+    ) -> Result<(), DbError> {
+        let dot = Datum::Blob(dot.to_vec());
+        let row = key.iter().chain([element, &dot]);
+        conn.prepare_cached(sql)
+            .and_then(|mut s| s.execute(rusqlite::params_from_iter(row)))
+            .map(drop)
+            .doing("write the adds of an object")
+    }
+}
+
+/// True for a write that says nothing: no source at all.
+fn note_is_empty(note: &Note) -> bool {
+    note.source == Datum::Null
+}
+
+/// The word that a write is counted and listed under.
+fn reason(sorted: &Sorted) -> &'static str {
+    if !sorted.fresh.is_empty() {
+        NEW_ELEMENT
+    } else if !sorted.flaws.is_empty() {
+        MALFORMED
+    } else if !sorted.removed.is_empty() {
+        REMOVED_ELEMENT
+    } else {
+        NOTHING_NEW
+    }
+}
+
+/// A reader that leaves flaws out fails only as the database does.
+pub(super) fn read_error(error: SetError) -> DbError {
+    match error {
+        SetError::Db(error) => error,
+        other => DbError::Sql { doing: other.to_string(), source: rusqlite::Error::InvalidQuery },
+    }
+}
