@@ -8,6 +8,12 @@
 mod common;
 #[allow(dead_code, reason = "not every test uses all of it")]
 mod set;
+#[path = "../engine/watch.rs"]
+#[allow(dead_code, reason = "shared with the tests of columns")]
+mod watch;
 
+mod a_kill_at_any_commit_is_resumed;
 mod every_form_and_key_is_translated;
+mod random_histories_agree_with_a_model;
+mod random_histories_of_two_replicas_end_equal;
 mod replicas_converge;

@@ -17,6 +17,8 @@
 //! that are noted. That is a function of what the replicas share.
 
 mod notes;
+#[cfg(test)]
+mod plans;
 mod sql;
 mod tables;
 mod target;

@@ -160,7 +160,8 @@ fn sources(target: &SetTarget, range: &RangeSql, within: &str) -> String {
             let sides = target.side_keys();
             let named = target.keys().into_iter().zip(&sides).map(|(k, s)| format!("{k} AS {s}"));
             let objects = format!("SELECT {} FROM {table} WHERE {within}", list(named));
-            let on = key.iter().zip(&sides).map(|(k, s)| format!("c.{} = o.{s}", ident(k)));
+            // The plus takes the object's affinity off, so that an index of the rows can be used.
+            let on = key.iter().zip(&sides).map(|(k, s)| format!("c.{} = +o.{s}", ident(k)));
             let order = range.terms.iter().zip(&target.table.scan.terms).map(|(sql, term)| {
                 let at = target.keys().iter().position(|key| key == sql).unwrap_or(0);
                 format!("o.{}{}", sides[at], if term.descending { " DESC" } else { "" })

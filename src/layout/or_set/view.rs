@@ -74,7 +74,9 @@ fn old_form(target: &SetTarget, condition: &str) -> String {
         OldForm::Rows { table: rows, element, key } => {
             let element = format!("o.{}", ident(element));
             let theirs: Vec<_> = key.iter().map(|name| format!("o.{}", ident(name))).collect();
-            let on = same(&theirs, &target.keys_of("t"));
+            // As the translation reads them: by the affinity of the rows alone.
+            let ours: Vec<_> = target.keys_of("t").iter().map(|key| format!("+{key}")).collect();
+            let on = same(&theirs, &ours);
             let sound = format!("typeof({element}) IN ('text', 'integer', 'real')");
             (element, format!("{table} AS t JOIN {} AS o ON {on}", ident(rows)), sound)
         }
