@@ -2,6 +2,7 @@
 //! no logic of migrations.
 
 mod ack;
+mod admit;
 mod advance;
 mod against;
 mod apply;
@@ -21,6 +22,7 @@ mod output;
 pub mod plan;
 mod planning;
 mod progress;
+mod quarantine;
 mod ramp;
 mod rollback;
 mod run;
@@ -108,6 +110,8 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
         Command::Export(args) => export::run(args, context),
         Command::Apply(args) => apply::run(args, context),
         Command::Inspect(args) => inspect::run(args, json),
+        Command::Quarantine(args) => quarantine::run(args, context),
+        Command::Admit(args) => admit::run(args, context),
         Command::Demo(args) => {
             demo::run(&demo::DemoOptions { rows: args.rows, folder: args.folder.clone(), json })
         }
@@ -128,6 +132,8 @@ fn report(failure: &Failure, cli: &Cli) -> u8 {
         // The message follows on standard error in any case.
         let _ = match &cli.command {
             Command::Export(args) if args.deltas == "-" => output::explain_json(&failure.to_json()),
+            // Standard output has JSON lines, one for each operation.
+            Command::Admit(_) => output::explain_json(&failure.to_json()),
             _ => output::print_json(&failure.to_json()),
         };
     }
@@ -150,8 +156,10 @@ fn migration(command: &Command) -> Option<&str> {
         Command::Advance(args) => Some(&args.one.migration),
         Command::Ack(args) => Some(&args.one.migration),
         Command::Export(args) => Some(&args.one.migration),
-        // What deltas are of they say themselves.
+        // What deltas and operations are of they say themselves.
         Command::Apply(_)
+        | Command::Quarantine(_)
+        | Command::Admit(_)
         | Command::Inspect(_)
         | Command::Doctor(_)
         | Command::Demo(_)

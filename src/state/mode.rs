@@ -97,18 +97,6 @@ impl ModeRow {
         Ok(row.unwrap_or_default())
     }
 
-    /// Removes the row of a migration, where there is one.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub fn remove(conn: &Connection, migration: &str) -> Result<(), DbError> {
-        if knows_quarantine(conn)? {
-            conn.execute("DELETE FROM _dotfill_modes WHERE migration = ?1", [migration])
-                .doing("forget the mode")?;
-        }
-        Ok(())
-    }
-
     /// Writes the row.
     ///
     /// # Errors

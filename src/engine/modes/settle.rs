@@ -129,7 +129,7 @@ pub(super) fn grow(
     percent: u8,
 ) -> Result<Result<u64, Stop>, RunError> {
     let target = &set.target;
-    let share = Share::new(&set.migration, &target.table.name, percent);
+    let share = Share { migration: &set.migration, percent };
     let conn = crate::engine::proof::reader(&job.db)?;
     let mut splitter = Splitter::new(&conn, &target.table, JOINING_MAX, None);
     let mut joined = 0;
