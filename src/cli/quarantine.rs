@@ -13,6 +13,7 @@ use super::args::{
 use super::{Context, Failure, exit, output, units, which};
 use crate::admit::{Admission, Admitted, Settled};
 use crate::db::{self, Access};
+use crate::engine::{self, HeldSettled, HeldVerdict};
 use crate::monitor::Quiet;
 use crate::state::{self, QuarantineFilter, QuarantineRow};
 
@@ -128,15 +129,27 @@ enum Verb {
     Drop,
 }
 
+impl Verb {
+    /// What it means for an old-format write that has arrived.
+    fn of_a_write(self) -> HeldVerdict {
+        match self {
+            Self::Replay => HeldVerdict::Replay,
+            Self::Drop => HeldVerdict::Drop,
+        }
+    }
+}
+
 /// Replays or drops rows; the decisions that change by it are JSON lines on standard output. Exit
 /// code 1 where one could not be.
 fn settle(args: &QuarantineSettleArgs, verb: Verb) -> Result<u8, Failure> {
     let mut admission = Admission::of_quarantine(&args.db.db, &Quiet)?;
     let (mut done, mut failed) = (0_u64, 0_u64);
     let mut one = |id: i64| -> Result<(), Failure> {
-        let settled = match verb {
-            Verb::Replay => admission.replay(id)?,
-            Verb::Drop => admission.give_up(id)?,
+        let settled = match engine::settle_held(&args.db.db, id, verb.of_a_write())? {
+            HeldSettled::Done { .. } => Settled::Done(Vec::new()),
+            HeldSettled::Before(status) => Settled::Before(status),
+            HeldSettled::NotAWrite if verb == Verb::Replay => admission.replay(id)?,
+            HeldSettled::NotAWrite => admission.give_up(id)?,
         };
         *if report(id, &settled)? { &mut done } else { &mut failed } += 1;
         if let Settled::Done(decisions) = &settled {

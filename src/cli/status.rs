@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::args::StatusArgs;
 use super::{Failure, exit, output, units, which};
+use crate::state::Mode;
 use crate::status::{MigrationStatus, StatusReader};
 
 /// Time between the two looks that a rate is told from.
@@ -76,7 +77,7 @@ fn table(all: &[MigrationStatus], rates: &[Option<f64>]) -> String {
     for (one, rate) in all.iter().zip(rates) {
         lines.push([
             one.id.clone(),
-            one.phase.to_string(),
+            phase(one),
             format!("{:.1} %", one.percent),
             format!("{} of {}", units::count(one.rows_passed), units::count(one.rows_total)),
             units::count(one.dirty_rows),
@@ -86,7 +87,43 @@ fn table(all: &[MigrationStatus], rates: &[Option<f64>]) -> String {
     let widths: Vec<usize> = (0..HEAD.len())
         .map(|column| lines.iter().map(|line| line[column].len()).max().unwrap_or(0))
         .collect();
-    lines.iter().map(|line| row(line, &widths)).collect()
+    let rows: String = lines.iter().map(|line| row(line, &widths)).collect();
+    all.iter().fold(rows, |text, one| text + &notes(one))
+}
+
+/// The phase, and the mode where there is one.
+fn phase(one: &MigrationStatus) -> String {
+    match (one.mode, one.cohort_percent) {
+        (None, _) => one.phase.to_string(),
+        (Some(Mode::ReadNewWriteBoth), percent) if percent > 0 => {
+            format!("{}, {} ({percent} % closed)", one.phase, Mode::ReadNewWriteBoth)
+        }
+        (Some(mode), _) => format!("{}, {mode}", one.phase),
+    }
+}
+
+/// What sets have come to beside their rows, one line each.
+fn notes(one: &MigrationStatus) -> String {
+    let mut text = String::new();
+    let counts = [
+        (one.disagreements, "objects whose old and new form differ"),
+        (one.pending_writes, "old writes pending"),
+        (one.quarantined, "in quarantine"),
+    ];
+    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        let _ = writeln!(text, "  {}: {} {what}", one.id, units::count(count));
+    }
+    for count in &one.old_writes {
+        let _ = writeln!(
+            text,
+            "  {}: {} old writes {} ({})",
+            one.id,
+            units::count(count.writes),
+            count.outcome,
+            count.reason
+        );
+    }
+    text
 }
 
 /// Names to the left, numbers to the right.

@@ -42,8 +42,8 @@ pub use error::RunError;
 pub use export::{Destination, ExportOptions, ExportReport, export};
 pub use job::percent;
 pub use modes::{
-    AckOptions, AckReport, AdvanceOptions, AdvanceReport, BackReport, Compaction, acknowledge,
-    advance, roll_back_to,
+    AckOptions, AckReport, AdvanceOptions, AdvanceReport, BackReport, Compaction, HeldSettled,
+    HeldVerdict, acknowledge, advance, roll_back_to, settle_held,
 };
 pub use run::run;
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};

@@ -4,7 +4,17 @@
 #[path = "../common/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with tests that need more of it")]
 mod common;
+mod plain;
 mod scenario;
 
+mod a_closed_epoch_of_a_plain_database_refuses_old_writes;
+mod a_closed_epoch_of_child_tables_refuses_old_writes;
 mod a_closed_epoch_refuses_old_writes_and_nothing_else;
+mod a_cohort_closes_its_own_objects_only;
+mod a_gate_names_what_fails;
+mod a_kill_at_any_commit_is_resumed;
+mod compaction_leaves_nothing_that_comes_back;
+mod quarantined_writes_are_replayed_or_dropped;
+mod rollback_says_what_blocks_it;
 mod the_worked_example_ends_with_vip_only;
+mod what_others_cannot_derive_is_published;

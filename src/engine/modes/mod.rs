@@ -6,6 +6,7 @@ mod advance;
 mod back;
 mod compact;
 mod facts;
+mod held;
 mod settle;
 mod steps;
 
@@ -13,6 +14,7 @@ pub use acknowledge::{AckOptions, AckReport, acknowledge};
 pub use advance::{AdvanceOptions, AdvanceReport, advance};
 pub use back::{BackReport, roll_back_to};
 pub use compact::Compaction;
+pub use held::{HeldSettled, HeldVerdict, settle_held};
 pub(super) use settle::{Follower, check_may_end};
 
 use rusqlite::Connection;
