@@ -1,5 +1,7 @@
 //! `advance`: one mode forward, with every condition of the gate.
 
+use std::fmt::Write;
+
 use super::args::AdvanceArgs;
 use super::progress::Show;
 use super::{Context, Failure, exit, next, output, units, which};
@@ -37,7 +39,7 @@ fn text(report: &AdvanceReport, args: &AdvanceArgs) -> String {
     let db = &args.one.db.db;
     let id = &report.migration;
     let mut text = conditions(&report.conditions);
-    text += &match (report.gate, report.outcome) {
+    let moved = match (report.gate, report.outcome) {
         (false, _) => {
             format!("{id}: still in {}: the gate to {} does not hold\n", report.mode, report.to)
         }
@@ -52,16 +54,19 @@ fn text(report: &AdvanceReport, args: &AdvanceArgs) -> String {
             next("advance", &args.one.migration, db)
         ),
     };
+    text.push_str(&moved);
     if args.percent.is_some() && report.advanced {
-        text += &format!(
-            "  the epoch of {} % of the objects is closed; {} joined\n",
+        let _ = writeln!(
+            text,
+            "  the epoch of {} % of the objects is closed; {} joined",
             report.cohort_percent,
             units::count(report.objects_joined)
         );
     }
     if let Some(done) = &report.compaction {
-        text += &format!(
-            "  {} rows of the old form removed, {} kept{}\n",
+        let _ = writeln!(
+            text,
+            "  {} rows of the old form removed, {} kept{}",
             units::count(done.rows_removed),
             units::count(done.rows_exported),
             done.export.as_ref().map(|path| format!(" in {}", path.display())).unwrap_or_default()

@@ -1,5 +1,7 @@
 //! `rollback`: our cells back to NULL.
 
+use std::fmt::Write;
+
 use super::advance::conditions;
 use super::args::RollbackArgs;
 use super::progress::Show;
@@ -70,7 +72,7 @@ fn back(
 fn back_text(report: &BackReport) -> String {
     let id = &report.migration;
     let mut text = conditions(&report.conditions);
-    text += &match (report.safe, report.outcome) {
+    let moved = match (report.safe, report.outcome) {
         (false, _) => format!("{id}: still in {}: going back is blocked\n", report.mode),
         (true, Outcome::Complete) => format!("{id}: {} -> {}\n", report.from, report.mode),
         (true, _) => format!(
@@ -79,8 +81,9 @@ fn back_text(report: &BackReport) -> String {
             report.reason.as_deref().unwrap_or_default()
         ),
     };
+    text.push_str(&moved);
     if !report.triggers_kept.is_empty() {
-        text += &format!("  triggers that stay: {}\n", report.triggers_kept.join(", "));
+        let _ = writeln!(text, "  triggers that stay: {}", report.triggers_kept.join(", "));
     }
     text
 }

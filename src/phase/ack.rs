@@ -99,6 +99,7 @@ mod mode_name {
     use crate::phase::mode::from_name;
     use crate::state::Mode;
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
     pub(super) fn serialize<S: Serializer>(mode: &Mode, out: S) -> Result<S::Ok, S::Error> {
         out.serialize_str(mode.as_str())
     }

@@ -11,6 +11,7 @@ use crate::db::quote::{ident, list};
 use crate::db::{Datum, DbError, Doing, encode};
 use crate::layout::or_set::{SetSql, SetTarget};
 use crate::scan::or_set::{Bounds, SetError, each_object, one_object};
+use crate::transform::or_set::Element;
 
 /// Compares objects of one set.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl<'t> FormReader<'t> {
             if self.is_left_out(conn, key)? {
                 return Ok(());
             }
-            let old: Vec<Datum> = elements.sound.iter().map(|e| e.to_datum()).collect();
+            let old: Vec<Datum> = elements.sound.iter().map(Element::to_datum).collect();
             let new = visible.remove(&encoded(key)).unwrap_or_default();
             comparer.found.flaws += elements.flaws.len() as u64;
             comparer.add(key, &old, &new);
@@ -130,7 +131,7 @@ impl<'t> FormReader<'t> {
     /// When they cannot be read.
     pub fn old_of(&self, conn: &Connection, key: &[Datum]) -> Result<Option<Vec<Datum>>, SetError> {
         one_object(conn, self.target, &self.sql, key, |elements| {
-            Ok(elements.sound.iter().map(|e| e.to_datum()).collect())
+            Ok(elements.sound.iter().map(Element::to_datum).collect())
         })
     }
 
@@ -168,6 +169,8 @@ impl<'t> FormReader<'t> {
 /// The key as bytes that are equal where keys are.
 pub(super) fn encoded(key: &[Datum]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    key.iter().for_each(|value| encode(value.as_ref(), &mut bytes));
+    for value in key {
+        encode(value.as_ref(), &mut bytes);
+    }
     bytes
 }

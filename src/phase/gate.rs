@@ -1,6 +1,8 @@
 //! The conditions of a step, each with its evidence and what helps where it fails. Pure: what is
 //! true of the database and of the fleet is read elsewhere.
 
+use std::fmt::Write;
+
 use serde::Serialize;
 
 use super::ack::Ack;
@@ -122,9 +124,10 @@ fn proven(facts: &LocalFacts) -> Condition {
         }
         _ => format!("{} fills and proves it", command(facts, "run")),
     };
-    let evidence = match holds {
-        true => format!("proven over {} objects", facts.agreement.objects),
-        false => format!("it is {}", facts.phase),
+    let evidence = if holds {
+        format!("proven over {} objects", facts.agreement.objects)
+    } else {
+        format!("it is {}", facts.phase)
     };
     Condition::new("backfill-proven", holds, evidence, remedy)
 }
@@ -145,10 +148,10 @@ fn views_agree(facts: &LocalFacts) -> Condition {
         n => format!("{n} of {} objects differ", found.objects),
     };
     if found.flaws > 0 {
-        evidence += &format!(", {} flawed elements left out", found.flaws);
+        let _ = write!(evidence, ", {} flawed elements left out", found.flaws);
     }
     for example in &found.examples {
-        evidence += &format!("; {example}");
+        let _ = write!(evidence, "; {example}");
     }
     Condition::new(
         "views-agree",
@@ -165,7 +168,7 @@ fn views_agree(facts: &LocalFacts) -> Condition {
 fn no_open(facts: &LocalFacts) -> Condition {
     let mut evidence = format!("{} disagreements are open", facts.open_count);
     for example in &facts.open {
-        evidence += &format!("; {example}");
+        let _ = write!(evidence, "; {example}");
     }
     Condition::new(
         "validator-clean",
@@ -269,7 +272,7 @@ fn named(
     problems.truncate(NAMED_MAX);
     let mut evidence = problems.join("; ");
     if rest > 0 {
-        evidence += &format!("; and {rest} more");
+        let _ = write!(evidence, "; and {rest} more");
     }
     Condition::new(name, false, evidence, remedy)
 }
@@ -287,9 +290,10 @@ fn listed(facts: &LocalFacts, acks: &Acks) -> Condition {
     Condition::new(
         "listed",
         found,
-        match found {
-            true => format!("this replica, {replica}, is one of {} required", acks.len()),
-            false => format!("this replica, {replica}, is not in the fleet's list"),
+        if found {
+            format!("this replica, {replica}, is one of {} required", acks.len())
+        } else {
+            format!("this replica, {replica}, is not in the fleet's list")
         },
         "add it to fleet.toml, or name the right folder",
     )

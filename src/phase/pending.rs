@@ -34,7 +34,7 @@ use crate::migration::OldWrites;
 use crate::scan::or_set::{SetError, one_object};
 use crate::state::{QuarantineSource, Refusal};
 use crate::transform::dot::Dot;
-use crate::transform::or_set::{Elements, Flaw};
+use crate::transform::or_set::{Element, Elements, Flaw};
 
 /// The reason of a listed write that brought nothing that the object lacks.
 pub const NOTHING_NEW: &str = "nothing-new";
@@ -133,22 +133,33 @@ impl<'s> Settler<'s> {
     }
 
     /// Settles at most `limit` notes. The caller holds a write transaction, in which triggers do not
-    /// fire.
+    /// fire. Ends before a note that would have to publish something where that is only collected.
     ///
     /// # Errors
     /// When the database cannot be read or written.
-    pub fn settle(&self, conn: &Connection, limit: u64) -> Result<Settled, DbError> {
-        let mut publishing = Publishing::new(&self.set.migration, &self.set.target);
-        let mut settled = Settled::default();
+    pub fn settle(
+        &self,
+        conn: &Connection,
+        limit: u64,
+        publishing: &mut Publishing<'_>,
+    ) -> Result<Settled, DbError> {
+        let what = "settle a pending write";
+        let mut all = Settled::default();
         for note in self.notes(conn, limit)? {
-            settled.notes += 1;
-            self.one(conn, &note, &mut publishing, &mut settled)?;
-            conn.prepare_cached(&self.forget)
-                .and_then(|mut s| s.execute([note.id]))
-                .doing("forget a settled write")?;
+            let mut settled = Settled { notes: 1, ..Settled::default() };
+            conn.execute_batch("SAVEPOINT dotfill_settle").doing(what)?;
+            self.one(conn, &note, publishing, &mut settled)?;
+            if !publishing.owed().is_empty() {
+                conn.execute_batch("ROLLBACK TO dotfill_settle; RELEASE dotfill_settle")
+                    .doing(what)?;
+                break;
+            }
+            conn.prepare_cached(&self.forget).and_then(|mut s| s.execute([note.id])).doing(what)?;
+            conn.execute_batch("RELEASE dotfill_settle").doing(what)?;
+            all += settled;
         }
-        settled.records = publishing.records;
-        Ok(settled)
+        all.records = publishing.records;
+        Ok(all)
     }
 
     fn notes(&self, conn: &Connection, limit: u64) -> Result<Vec<Note>, DbError> {
@@ -176,7 +187,7 @@ impl<'s> Settler<'s> {
             return Ok(());
         }
         let now = one_object(conn, &self.set.target, &self.sql, &note.key, |elements| {
-            Ok(elements.sound.iter().map(|e| e.to_datum()).collect::<Vec<_>>())
+            Ok(elements.sound.iter().map(Element::to_datum).collect::<Vec<_>>())
         })
         .map_err(read_error)?;
         let Some(now) = now else {
@@ -317,7 +328,7 @@ impl<'s> Settler<'s> {
     fn clear(&self, conn: &Connection, key: &[Datum]) -> Result<(), DbError> {
         for (element, dot) in self.migrated(conn, key)? {
             if !self.is_clocked(conn, key, &element, &dot)? {
-                self.execute(conn, &self.sql.delete, key, &element, &dot)?;
+                execute(conn, &self.sql.delete, key, &element, &dot)?;
             }
         }
         Ok(())
@@ -376,24 +387,23 @@ impl<'s> Settler<'s> {
         element: &Datum,
         dot: Dot,
     ) -> Result<(), DbError> {
-        self.execute(conn, &self.sql.insert, key, element, &dot.0)
+        execute(conn, &self.sql.insert, key, element, &dot.0)
     }
+}
 
-    fn execute(
-        &self,
-        conn: &Connection,
-        sql: &str,
-        key: &[Datum],
-        element: &Datum,
-        dot: &[u8],
-    ) -> Result<(), DbError> {
-        let dot = Datum::Blob(dot.to_vec());
-        let row = key.iter().chain([element, &dot]);
-        conn.prepare_cached(sql)
-            .and_then(|mut s| s.execute(rusqlite::params_from_iter(row)))
-            .map(drop)
-            .doing("write the adds of an object")
-    }
+fn execute(
+    conn: &Connection,
+    sql: &str,
+    key: &[Datum],
+    element: &Datum,
+    dot: &[u8],
+) -> Result<(), DbError> {
+    let dot = Datum::Blob(dot.to_vec());
+    let row = key.iter().chain([element, &dot]);
+    conn.prepare_cached(sql)
+        .and_then(|mut s| s.execute(rusqlite::params_from_iter(row)))
+        .map(drop)
+        .doing("write the adds of an object")
 }
 
 /// True for a write that says nothing: no source at all.

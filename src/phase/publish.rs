@@ -3,7 +3,7 @@
 //!
 //! # Invariants
 //! - A table of the new form has nothing but its key, so a row is published by its sentinel
-//!   (`'-1'`) alone, at col_version 1: a sentinel at 0 does not merge, and a user who adds the same
+//!   (`'-1'`) alone, at version 1: a sentinel at 0 does not merge, and a user who adds the same
 //!   row writes the same version.
 //! - One version of the publisher per transaction, taken with its first record; `seq` from 0.
 //! - A row with a clock row is left as it is: it was published already, is a user's, or was deleted.
@@ -20,6 +20,8 @@ use crate::layout::or_set::SetTarget;
 /// The statements that publish rows of one table.
 #[derive(Clone, Debug)]
 struct RecordSql {
+    /// The quoted name of the table.
+    table: String,
     insert: String,
     clock: Option<ClockSql>,
     columns: usize,
@@ -55,6 +57,7 @@ impl RecordSql {
             }
         });
         Self {
+            table: ident(table),
             insert: format!(
                 "INSERT INTO {} ({names}) VALUES ({values}) ON CONFLICT DO NOTHING",
                 ident(table)
@@ -72,6 +75,8 @@ pub struct Publishing<'p> {
     adds: RecordSql,
     removes: RecordSql,
     publisher: Option<Publisher>,
+    /// What would have to be published, as SQL, where it is only collected.
+    owed: Option<Vec<String>>,
     /// Change records written so far.
     pub records: u64,
 }
@@ -88,8 +93,22 @@ impl<'p> Publishing<'p> {
             adds: RecordSql::new(&target.adds, &adds, replicated),
             removes: RecordSql::new(&target.removes, &["dot".to_owned()], replicated),
             publisher: None,
+            owed: None,
             records: 0,
         }
+    }
+
+    /// As [`Self::new`], but writes nothing: statements for the API of the agent that replicates the
+    /// database are collected, because it would not send on what another site has published.
+    #[must_use]
+    pub fn collecting(migration: &'p str, target: &SetTarget) -> Self {
+        Self { owed: Some(Vec::new()), ..Self::new(migration, target) }
+    }
+
+    /// The statements that were collected.
+    #[must_use]
+    pub fn owed(&self) -> &[String] {
+        self.owed.as_deref().unwrap_or_default()
     }
 
     /// Publishes an add. True where it was not published before.
@@ -139,6 +158,14 @@ impl<'p> Publishing<'p> {
             .doing(what)?;
         if found.is_some() {
             return Ok(false);
+        }
+        if let Some(owed) = &mut self.owed {
+            let values = list(row.iter().map(ToString::to_string));
+            owed.push(format!(
+                "INSERT INTO {} VALUES ({values}) ON CONFLICT DO NOTHING",
+                sql.table
+            ));
+            return Ok(true);
         }
         run(&sql.insert)?;
         run(&clock.create_key)?;

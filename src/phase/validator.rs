@@ -65,9 +65,10 @@ pub fn validator_schema(set: &EpochSet) -> String {
     );
     let replicated = target.is_replicated();
     let trigger = |what: &str, event: &str, table: &str, replicated: bool, notes: String| {
-        let foreign = match replicated {
-            true => "crsql_internal_sync_bit() <> 2",
-            false => "NOT EXISTS (SELECT 1 FROM _dotfill_self)",
+        let foreign = if replicated {
+            "crsql_internal_sync_bit() <> 2"
+        } else {
+            "NOT EXISTS (SELECT 1 FROM _dotfill_self)"
         };
         format!(
             "CREATE TRIGGER _dotfill_{}_touched_{what} AFTER {event} ON {} WHEN {foreign} BEGIN\n\
@@ -209,7 +210,7 @@ impl<'s> Validator<'s> {
             .doing("forget touched objects")?;
         let taken = notes - waiting.len().min(notes);
         for key in waiting {
-            self.write(conn, &format!("INSERT INTO {touched} ({}) VALUES ", self.sides()), &key)?;
+            write(conn, &format!("INSERT INTO {touched} ({}) VALUES ", self.sides()), &key)?;
         }
         Ok(taken as u64)
     }
@@ -274,36 +275,26 @@ impl<'s> Validator<'s> {
         let differs =
             self.reader.differ(conn, key, &self.comparer).map_err(super::pending::read_error)?;
         let table = disagree_table(self.set.target.n);
-        match differs {
-            Some(difference) => {
-                let mut row = key.to_vec();
-                row.push(Datum::Text(difference.to_string().into_bytes()));
-                let sql =
-                    format!("INSERT OR REPLACE INTO {table} ({}, detail) VALUES ", self.sides());
-                self.write(conn, &sql, &row)
-            }
-            None => {
-                let pairs: Vec<String> = self
-                    .set
-                    .target
-                    .side_keys()
-                    .iter()
-                    .enumerate()
-                    .map(|(i, side)| format!("{side} = ?{}", i + 1))
-                    .collect();
-                conn.prepare_cached(&format!("DELETE FROM {table} WHERE {}", pairs.join(" AND ")))
-                    .and_then(|mut s| s.execute(rusqlite::params_from_iter(key)))
-                    .doing("take an object off the list of disagreements")?;
-                Ok(())
-            }
+        if let Some(difference) = differs {
+            let mut row = key.to_vec();
+            row.push(Datum::Text(difference.to_string().into_bytes()));
+            let sql = format!("INSERT OR REPLACE INTO {table} ({}, detail) VALUES ", self.sides());
+            return write(conn, &sql, &row);
         }
-    }
-
-    fn write(&self, conn: &Connection, sql: &str, row: &[Datum]) -> Result<(), DbError> {
-        let values = list((1..=row.len()).map(|i| format!("?{i}")));
-        conn.prepare_cached(&format!("{sql}({values})"))
-            .and_then(|mut s| s.execute(rusqlite::params_from_iter(row)))
+        let sides = self.set.target.side_keys();
+        let pairs: Vec<String> =
+            sides.iter().enumerate().map(|(i, side)| format!("{side} = ?{}", i + 1)).collect();
+        conn.prepare_cached(&format!("DELETE FROM {table} WHERE {}", pairs.join(" AND ")))
+            .and_then(|mut s| s.execute(rusqlite::params_from_iter(key)))
             .map(drop)
-            .doing("write down what the validator has found")
+            .doing("take an object off the list of disagreements")
     }
+}
+
+fn write(conn: &Connection, sql: &str, row: &[Datum]) -> Result<(), DbError> {
+    let values = list((1..=row.len()).map(|i| format!("?{i}")));
+    conn.prepare_cached(&format!("{sql}({values})"))
+        .and_then(|mut s| s.execute(rusqlite::params_from_iter(row)))
+        .map(drop)
+        .doing("write down what the validator has found")
 }

@@ -103,7 +103,9 @@ impl DotDeriver {
 
     fn hash(&mut self, rest: &[ValueRef<'_>]) -> Dot {
         self.input.truncate(self.object);
-        rest.iter().for_each(|value| encode(*value, &mut self.input));
+        for value in rest {
+            encode(*value, &mut self.input);
+        }
         let hash = blake3::keyed_hash(&self.key, &self.input);
         let mut dot = [0; 16];
         dot.copy_from_slice(&hash.as_bytes()[..16]);

@@ -55,7 +55,7 @@ fn a_share_grows_and_only_its_objects_refuse_old_writes() {
     assert_eq!(joined, first.len() as u64);
     assert!((20..60).contains(&first.len()), "{}", first.len());
     let inside = first.first().unwrap().clone();
-    let outside = (1..).map(|i| format!("P{i}")).find(|id| !first.contains(id)).unwrap();
+    let outside = (1..=400).map(|i| format!("P{i}")).find(|id| !first.contains(id)).unwrap();
 
     let error = set(&db, &inside, "[\"z\"]").expect_err("its epoch is closed").to_string();
     assert!(error.contains(REFUSAL), "{error}");

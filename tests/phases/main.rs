@@ -13,6 +13,7 @@ mod a_closed_epoch_refuses_old_writes_and_nothing_else;
 mod a_cohort_closes_its_own_objects_only;
 mod a_gate_names_what_fails;
 mod a_kill_at_any_commit_is_resumed;
+mod beside_a_corrosion_agent_nothing_is_published;
 mod compaction_leaves_nothing_that_comes_back;
 mod quarantined_writes_are_replayed_or_dropped;
 mod rollback_says_what_blocks_it;

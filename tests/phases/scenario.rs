@@ -34,7 +34,7 @@ pub fn projects() -> Replica {
 pub struct Scene {
     pub migration: String,
     pub fleet: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Scene {
@@ -48,12 +48,11 @@ impl Scene {
             required.iter().map(|r| format!("[[replica]]\nid = \"{}\"\n", site(r))).collect();
         fs::write(fleet.join("fleet.toml"), list).unwrap();
         let fleet = fleet.into_os_string().into_string().unwrap();
-        Self { migration, fleet, _folder: folder }
+        Self { migration, fleet, folder: folder }
     }
 
-    #[allow(dead_code, reason = "not every scenario writes files")]
     pub fn folder(&self) -> &Path {
-        self._folder.path()
+        self.folder.path()
     }
 
     /// `dotfill COMMAND MIGRATION --db DB --json ..`.
@@ -85,7 +84,9 @@ impl Scene {
     /// Takes all replicas from where they are to the next mode.
     #[track_caller]
     pub fn advance_all(&self, replicas: &[&Replica], to: &str) {
-        replicas.iter().for_each(|replica| self.ack(replica));
+        for replica in replicas {
+            self.ack(replica);
+        }
         for replica in replicas {
             let output = self.advance(replica, to, &[]).expect_code(0);
             assert_eq!(output.json["mode"], to, "{}", output.json);
@@ -104,6 +105,7 @@ impl Scene {
     }
 
     /// What waits in quarantine: reason and detail.
+    #[allow(clippy::unused_self, reason = "reads like the other commands")]
     pub fn quarantine(&self, replica: &Replica) -> Vec<(String, serde_json::Value)> {
         let mut statement =
             replica.prepare("SELECT reason, detail FROM _dotfill_quarantine ORDER BY id").unwrap();

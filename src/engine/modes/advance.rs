@@ -151,7 +151,7 @@ impl<'r, 'a> Advance<'r, 'a> {
         let stop = match movement(self.row.mode, self.asked.to) {
             Move::Stay if self.row.mode == Mode::CompactOld => self.compact()?,
             Move::Stay => None,
-            Move::Forward(step) => self.step(step)?,
+            Move::Forward(next) => self.step(next)?,
             Move::TooFar { next } => {
                 return Err(RunError::refused(
                     &id,
@@ -176,18 +176,18 @@ impl<'r, 'a> Advance<'r, 'a> {
         Ok(self.report)
     }
 
-    fn step(&mut self, step: Step) -> Result<Option<Stop>, RunError> {
-        if let Some(percent) = self.asked.percent {
-            self.check_percent(percent)?;
+    fn step(&mut self, next: Step) -> Result<Option<Stop>, RunError> {
+        if let Some(share) = self.asked.percent {
+            self.check_percent(share)?;
         }
         for _ in 0..TRIES {
-            if let Err(stop) = self.gate(step)? {
+            if let Err(stop) = self.gate(next)? {
                 return Ok(Some(stop));
             }
             if !self.report.gate {
                 return Ok(None);
             }
-            match self.take(step)? {
+            match self.take(next)? {
                 Taken::Done => return Ok(None),
                 Taken::Stopped(stop) => return Ok(Some(stop)),
                 Taken::Noted => {}
@@ -215,7 +215,7 @@ impl<'r, 'a> Advance<'r, 'a> {
     }
 
     /// Settles what waits, and evaluates the conditions.
-    fn gate(&mut self, step: Step) -> Result<Result<(), Stop>, RunError> {
+    fn gate(&mut self, next: Step) -> Result<Result<(), Stop>, RunError> {
         if let Err(stop) = self.drain()? {
             return Ok(Err(stop));
         }
@@ -230,10 +230,10 @@ impl<'r, 'a> Advance<'r, 'a> {
         };
         let conn = self.job.session.conn();
         let facts = facts::facts(conn, &self.job.db, self.job.migration, &self.sets, agreement)?;
-        let conditions = evaluate(step, &facts, &self.others()?);
+        let conditions = evaluate(next, &facts, &self.others()?);
         self.report.gate = holds(&conditions);
         self.report.conditions = conditions;
-        self.record_gate(step)?;
+        self.record_gate(next)?;
         Ok(Ok(()))
     }
 
@@ -266,7 +266,7 @@ impl<'r, 'a> Advance<'r, 'a> {
         Ok(Others::Fleet(acks))
     }
 
-    fn record_gate(&mut self, step: Step) -> Result<(), RunError> {
+    fn record_gate(&mut self, next: Step) -> Result<(), RunError> {
         let id = self.job.id().to_owned();
         let failed: Vec<String> = self
             .report
@@ -276,23 +276,23 @@ impl<'r, 'a> Advance<'r, 'a> {
             .map(|condition| format!("{}: {}", condition.name, condition.evidence))
             .collect();
         let detail = match failed.as_slice() {
-            [] => format!("to {}: every condition holds", step.to()),
-            failed => format!("to {}: refused; {}", step.to(), failed.join("; ")),
+            [] => format!("to {}: every condition holds", next.to()),
+            failed => format!("to {}: refused; {}", next.to(), failed.join("; ")),
         };
         self.job.session.transact_again(|conn| Ok(state::event(conn, &id, "gate", &detail)?))?;
         Ok(())
     }
 
-    fn take(&mut self, step: Step) -> Result<Taken, RunError> {
-        match step {
-            Step::ReadNew => self.enter(step, |_, _| Ok(())),
-            Step::WriteBoth => self.enter(step, steps::watch),
+    fn take(&mut self, next: Step) -> Result<Taken, RunError> {
+        match next {
+            Step::ReadNew => self.enter(next, |_, _| Ok(())),
+            Step::WriteBoth => self.enter(next, steps::watch),
             Step::WriteNew => match self.asked.percent {
                 Some(percent) if percent < 100 => self.share(percent),
                 _ => self.close(),
             },
             Step::CompactOld => {
-                self.enter(step, |_, _| Ok(()))?;
+                self.enter(next, |_, _| Ok(()))?;
                 Ok(self.compact()?.map_or(Taken::Done, Taken::Stopped))
             }
         }
@@ -301,10 +301,10 @@ impl<'r, 'a> Advance<'r, 'a> {
     /// Takes a step that nothing can come between.
     fn enter(
         &mut self,
-        step: Step,
+        next: Step,
         change: impl Fn(&rusqlite::Connection, &EpochSet) -> Result<(), WriteError>,
     ) -> Result<Taken, RunError> {
-        let row = ModeRow { mode: step.to(), cohort_percent: self.row.cohort_percent };
+        let row = ModeRow { mode: next.to(), cohort_percent: self.row.cohort_percent };
         self.transact(row, |conn, sets| {
             sets.iter().try_for_each(|set| change(conn, set))?;
             Ok(true)

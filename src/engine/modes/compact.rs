@@ -3,7 +3,7 @@
 //!
 //! # On cr-sqlite
 //! No change record is made: every replica empties its own rows, and each does the same. A cell keeps
-//! its site and database version, and its col_version grows by one: an old value that is sent again
+//! its site and database version, and its column version grows by one: an old value that is sent again
 //! loses, a later write by an old client still wins, arrives, and is noted like any other. The
 //! emptied value is NULL, or the empty text where NULL is not allowed: both lose against any text of
 //! the same version, so that no such write goes by unseen. A row of a child table leaves a tombstone,
@@ -239,9 +239,9 @@ impl<'s> Remover<'s> {
         let same: Vec<String> = names
             .iter()
             .enumerate()
-            .map(|(i, name)| match i < self.keys {
-                true => format!("{name} = ?{}", i + 1),
-                false => format!("{name} COLLATE BINARY IS ?{}", i + 1),
+            .map(|(i, name)| {
+                let operator = if i < self.keys { "=" } else { "COLLATE BINARY IS" };
+                format!("{name} {operator} ?{}", i + 1)
             })
             .collect();
         let same = same.join(" AND ");

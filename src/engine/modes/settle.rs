@@ -9,6 +9,7 @@ use crate::engine::{RunError, Stop};
 use crate::phase::cohort::{self, Share};
 use crate::phase::mode::is_closed;
 use crate::phase::pending::{Settled, Settler, pending_count};
+use crate::phase::publish::{Publishing, can_publish};
 use crate::phase::set::EpochSet;
 use crate::phase::validator::{self, Validator};
 use crate::scan::or_set::Bounds;
@@ -76,6 +77,7 @@ fn pending(job: &mut Job<'_>, set: &EpochSet) -> Result<Result<Settled, Stop>, R
     let mut all = Settled::default();
     let mut left = pending_count(job.session.conn(), n)?;
     let settler = Settler::new(set);
+    let publishes = can_publish(job.session.conn())?;
     for _ in 0..ROUNDS {
         while left > 0 {
             if let Err(stop) = job.pace.before_batch(&mut job.session)? {
@@ -83,9 +85,22 @@ fn pending(job: &mut Job<'_>, set: &EpochSet) -> Result<Result<Settled, Stop>, R
             }
             // Each may publish a few records.
             let limit = (job.pace.tuning().records_per_transaction / 4).max(1);
-            let done = job.session.transact_again(|conn| Ok(settler.settle(conn, limit)?))?;
-            let notes = done.value.notes;
-            all += job.pace.after_batch(done, notes, 0);
+            let done = job.session.transact_again(|conn| {
+                let mut publishing = if publishes {
+                    Publishing::new(&set.migration, &set.target)
+                } else {
+                    Publishing::collecting(&set.migration, &set.target)
+                };
+                let settled = settler.settle(conn, limit, &mut publishing)?;
+                Ok((settled, publishing.owed().to_vec()))
+            })?;
+            let notes = done.value.0.notes;
+            let (settled, owed) = job.pace.after_batch(done, notes, 0);
+            all += settled;
+            if !owed.is_empty() {
+                tell(job, &owed);
+                return Ok(Ok(all));
+            }
             left = left.saturating_sub(notes.max(1));
         }
         left = pending_count(job.session.conn(), n)?;
@@ -94,6 +109,15 @@ fn pending(job: &mut Job<'_>, set: &EpochSet) -> Result<Result<Settled, Stop>, R
         }
     }
     Ok(Ok(all))
+}
+
+/// What an agent of Corrosion has to write, so that every node learns of it; the write that needs it
+/// stays pending until then.
+fn tell(job: &Job<'_>, owed: &[String]) {
+    job.monitor.note(&format!(
+        "an old write stays pending until this went through the agent's API: {}",
+        owed.join("; ")
+    ));
 }
 
 /// Compares touched objects.

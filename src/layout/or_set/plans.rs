@@ -138,6 +138,7 @@ fn place(kind: &Kind, replicated: bool, format: Option<SetFormat>) -> Place {
         removes: "removes".to_owned(),
         view: "shown".to_owned(),
         skip_malformed: true,
+        closed: super::ClosedObjects::None,
         layout,
         dots: DotDeriver::new("m", "t", "old"),
     };
