@@ -60,7 +60,7 @@ pub enum Command {
     Digest(DigestArgs),
     /// Drain, prove, drop our triggers, and record that the migration is done here
     Close(JobArgs),
-    /// Set our cells back to NULL; users' cells and the column stay
+    /// Set our cells back to NULL and delete our adds; what users wrote stays
     Rollback(JobArgs),
     /// Say what is wrong or owed here, and the next command; writes nothing
     Doctor(DoctorArgs),
@@ -70,6 +70,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Write delta segments into a replica that cannot derive, or has joined late; resumes
     Apply(ApplyArgs),
+    /// Print the SQL that a cluster's schema files need before a migration runs; writes nothing
+    Schema(OneArgs),
     /// Say what deltas hold, what they cost, and whether they are whole; writes nothing
     Inspect(InspectArgs),
     /// A whole migration on a database that it makes, with the bill at the end

@@ -22,6 +22,7 @@ mod progress;
 mod ramp;
 mod rollback;
 mod run;
+mod schema;
 mod signals;
 mod status;
 mod stop;
@@ -104,6 +105,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
         Command::Export(args) => export::run(args, context),
         Command::Apply(args) => apply::run(args, context),
         Command::Inspect(args) => inspect::run(args, json),
+        Command::Schema(args) => schema::run(args, json),
         Command::Demo(args) => {
             demo::run(&demo::DemoOptions { rows: args.rows, folder: args.folder.clone(), json })
         }
@@ -137,7 +139,9 @@ fn migration(command: &Command) -> Option<&str> {
         Command::Plan(args) => Some(&args.one.migration),
         Command::Run(args) => Some(&args.one.migration),
         Command::Status(args) => args.migration.as_deref(),
-        Command::Stop(args) | Command::Forget(args) => Some(&args.migration),
+        Command::Stop(args) | Command::Forget(args) | Command::Schema(args) => {
+            Some(&args.migration)
+        }
         Command::Wait(args) => Some(&args.one.migration),
         Command::Verify(args) => Some(&args.one.migration),
         Command::Digest(args) => Some(&args.one.migration),
