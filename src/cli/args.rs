@@ -65,7 +65,7 @@ pub enum Command {
     Advance(AdvanceArgs),
     /// Write down for the gates of the fleet where this replica stands; writes no database
     Ack(AckArgs),
-    /// Set our cells back to NULL; users' cells and the column stay. With --to, go back to a mode
+    /// Set our cells back to NULL and delete our adds; what users wrote stays. With --to, to a mode
     Rollback(RollbackArgs),
     /// Say what is wrong or owed here, and the next command; writes nothing
     Doctor(DoctorArgs),
@@ -75,6 +75,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Write delta segments into a replica that cannot derive, or has joined late; resumes
     Apply(ApplyArgs),
+    /// Print the SQL that a cluster's schema files need before a migration runs; writes nothing
+    Schema(OneArgs),
     /// Say what deltas hold, what they cost, and whether they are whole; writes nothing
     Inspect(InspectArgs),
     /// List, replay, export or drop what was refused

@@ -26,6 +26,7 @@ mod quarantine;
 mod ramp;
 mod rollback;
 mod run;
+mod schema;
 mod signals;
 mod status;
 mod stop;
@@ -112,6 +113,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
         Command::Inspect(args) => inspect::run(args, json),
         Command::Quarantine(args) => quarantine::run(args, context),
         Command::Admit(args) => admit::run(args, context),
+        Command::Schema(args) => schema::run(args, json),
         Command::Demo(args) => {
             demo::run(&demo::DemoOptions { rows: args.rows, folder: args.folder.clone(), json })
         }
@@ -147,7 +149,9 @@ fn migration(command: &Command) -> Option<&str> {
         Command::Plan(args) => Some(&args.one.migration),
         Command::Run(args) => Some(&args.one.migration),
         Command::Status(args) => args.migration.as_deref(),
-        Command::Stop(args) | Command::Forget(args) => Some(&args.migration),
+        Command::Stop(args) | Command::Forget(args) | Command::Schema(args) => {
+            Some(&args.migration)
+        }
         Command::Wait(args) => Some(&args.one.migration),
         Command::Verify(args) => Some(&args.one.migration),
         Command::Digest(args) => Some(&args.one.migration),

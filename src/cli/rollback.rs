@@ -7,7 +7,7 @@ use super::args::RollbackArgs;
 use super::progress::Show;
 use super::{Context, Failure, exit, next, output, units, which};
 use crate::engine::{self, BackReport, Outcome, RunOptions};
-use crate::migration::Migration;
+use crate::migration::{Change, Migration};
 use crate::state::Mode;
 
 /// Runs the command.
@@ -30,11 +30,14 @@ pub fn run(args: &RollbackArgs, context: &Context) -> Result<u8, Failure> {
     }
     let (name, db) = (&args.one.migration, &args.one.db.db);
     let cleared = units::count(report.rows_cleared);
+    let is_set = migration.changes.iter().any(|change| matches!(change, Change::OrSet(_)));
     let text = if report.outcome == Outcome::Complete {
         format!(
-            "{}: rolled back; {cleared} cells set to NULL in {}\n  next  {} removes our tables\n",
+            "{}: rolled back; {cleared} {} in {}\n{}  next  {} removes our tables\n",
             report.migration,
+            if is_set { "cells set to NULL or adds deleted" } else { "cells set to NULL" },
             units::seconds(report.seconds),
+            report.kept.iter().map(|kept| format!("  {kept}\n")).collect::<String>(),
             next("forget", name, db)
         )
     } else {

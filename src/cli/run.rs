@@ -53,7 +53,7 @@ fn render(report: &RunReport, one: &OneArgs) -> String {
     for (n, what) in [
         (report.rows_unchanged, "right already"),
         (report.rows_user_written, "users', left alone"),
-        (report.rows_skipped, "skipped, their expression fails"),
+        (report.rows_skipped, "skipped: their expression fails, or they are malformed"),
         (report.dirty_rows, "noted, to be derived again"),
     ] {
         if n > 0 {

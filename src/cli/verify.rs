@@ -54,6 +54,18 @@ fn render(report: &VerifyReport) -> String {
             let _ = writeln!(text, "  {}: row ({example})", change.table);
         }
     }
+    for change in &report.changes {
+        if let Some(set) = &change.set {
+            let _ = writeln!(text, "  {}: {} migrated adds", change.table, units::count(set.adds));
+            for (flaw, count) in &set.malformed {
+                let count = units::count(*count);
+                let _ = writeln!(text, "  {}: {count} malformed: {flaw}", change.table);
+            }
+            for example in &set.malformed_examples {
+                let _ = writeln!(text, "  {}: row {example}", change.table);
+            }
+        }
+    }
     if report.rows_pending > 0 {
         let pending = units::count(report.rows_pending);
         let _ = writeln!(text, "  {pending} rows are noted and will be derived again");

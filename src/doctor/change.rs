@@ -3,14 +3,14 @@
 
 use std::fmt::Write;
 
-use super::{Finding, Patient, leftover, shell, stamp};
+use super::{Finding, Patient, leftover, set, shell, stamp};
 use crate::db::quote::ident;
 use crate::db::{DbError, Table};
 use crate::layout::crsqlite::{self, CrTable};
 use crate::layout::{Delivery, Target, note_schema};
 use crate::migration::{Change, Migration};
 use crate::plan::{PlanError, resolve, resolve_shipped};
-use crate::state::{ChangeRow, Phase};
+use crate::state::{ChangeRow, Phase, SetRow};
 use crate::write::dirty_rows;
 
 pub(super) fn examine(
@@ -21,6 +21,9 @@ pub(super) fn examine(
 ) -> Result<Vec<Finding>, DbError> {
     if change.phase == Phase::RolledBack {
         return Ok(Vec::new());
+    }
+    if let Some(made) = SetRow::read(&patient.conn, change.n)? {
+        return set::examine(patient, migration, change, &made, at_work);
     }
     let (table, present) = match column(patient, migration, change) {
         Ok(found) => found,
@@ -162,13 +165,8 @@ fn missing(
     target: &Target,
     change: &ChangeRow,
 ) -> Result<Option<Finding>, DbError> {
-    let mut standing = Vec::new();
-    for kind in ["table", "index", "trigger"] {
-        standing.extend(patient.ours(kind)?);
-    }
-    let has = |name: &str| standing.iter().any(|other| other == name);
     let schema = note_schema(target);
-    let lost: Vec<(&str, &str)> = statements(&schema).filter(|(name, _)| !has(name)).collect();
+    let lost = missing_of(patient, &schema)?;
     if lost.is_empty() {
         return Ok(None);
     }
@@ -190,6 +188,19 @@ fn missing(
     )))
 }
 
+/// The statements of a schema of ours whose object is not there, each with its name.
+pub(super) fn missing_of<'s>(
+    patient: &Patient<'_>,
+    schema: &'s str,
+) -> Result<Vec<(&'s str, &'s str)>, DbError> {
+    let mut standing = Vec::new();
+    for kind in ["table", "index", "trigger"] {
+        standing.extend(patient.ours(kind)?);
+    }
+    let has = |name: &str| standing.iter().any(|other| other == name);
+    Ok(statements(schema).filter(|(name, _)| !has(name)).collect())
+}
+
 /// The statements of [`note_schema`], each with the name of what it creates.
 fn statements(schema: &str) -> impl Iterator<Item = (&str, &str)> {
     let ends = schema.match_indices(";\nCREATE ").map(|(at, _)| at);
@@ -209,7 +220,7 @@ fn has_marks(patient: &Patient<'_>, change: &ChangeRow) -> Result<bool, DbError>
 }
 
 /// Keys that were noted and not yet derived again.
-fn waiting(
+pub(super) fn waiting(
     patient: &Patient<'_>,
     change: &ChangeRow,
     at_work: bool,

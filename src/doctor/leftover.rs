@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Finding, Known, Patient, shell};
 use crate::db::DbError;
 use crate::db::quote::ident;
+use crate::layout::or_set::set_trigger_names;
 use crate::layout::trigger_names;
 use crate::state::Phase;
 
@@ -19,12 +20,14 @@ pub(super) fn examine(patient: &Patient<'_>, known: &Known) -> Result<Vec<Findin
     let tables: BTreeSet<String> = patient.ours("table")?.into_iter().collect();
     let mut standing: BTreeMap<i64, Standing> = BTreeMap::new();
     for name in patient.ours("trigger")? {
-        if let Some(n) = number(&name, "_dotfill_").filter(|n| trigger_names(*n).contains(&name)) {
+        if let Some(n) = number(&name, "_dotfill_").filter(|n| names(*n).any(|own| own == name)) {
             standing.entry(n).or_default().triggers.push(name);
         }
     }
     for name in &tables {
-        let n = ["_dotfill_dirty_", "_dotfill_user_"].iter().find_map(|p| number(name, p));
+        let n = ["_dotfill_dirty_", "_dotfill_user_", "_dotfill_frontier_"]
+            .iter()
+            .find_map(|p| number(name, p));
         if let Some(n) = n {
             standing.entry(n).or_default().tables.push(name.clone());
         }
@@ -45,7 +48,12 @@ pub(super) fn examine(patient: &Patient<'_>, known: &Known) -> Result<Vec<Findin
 pub(super) fn has_lost(patient: &Patient<'_>, n: i64) -> Result<bool, DbError> {
     let tables: BTreeSet<String> = patient.ours("table")?.into_iter().collect();
     let triggers = patient.ours("trigger")?;
-    Ok(gone(n, &tables).is_some() && trigger_names(n).iter().any(|name| triggers.contains(name)))
+    Ok(gone(n, &tables).is_some() && names(n).any(|name| triggers.contains(&name)))
+}
+
+/// The names of the triggers that change `n` may have, of either kind.
+fn names(n: i64) -> impl Iterator<Item = String> {
+    trigger_names(n).into_iter().chain(set_trigger_names(n))
 }
 
 /// The table that triggers of change `n` name and that is gone.

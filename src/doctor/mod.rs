@@ -8,6 +8,7 @@ mod file;
 mod leftover;
 mod migration;
 mod process;
+mod set;
 mod shell;
 mod stamp;
 #[cfg(test)]

@@ -142,9 +142,9 @@ pub struct RunReport {
     pub attached: bool,
     /// Where the migration stands now.
     pub phase: String,
-    /// Rows of the tables.
+    /// Rows of the tables; of a set the elements of the old form, flawed ones too.
     pub rows_total: u64,
-    /// Cells that we wrote.
+    /// Cells, or adds of a set, that we wrote.
     pub rows_written: u64,
     /// Cells that users own, which were left alone.
     pub rows_user_written: u64,

@@ -206,7 +206,11 @@ impl<'r, 'a> Run<'r, 'a> {
         self.report.rows_skipped += after.rows_skipped.saturating_sub(before.rows_skipped);
         self.report.change_records_written +=
             after.change_records_written - before.change_records_written;
-        self.report.rows_total += ready.change().rows_total;
+        // Of a set the elements are counted, flawed ones too.
+        self.report.rows_total += match &report.set {
+            Some(set) => set.adds + after.rows_skipped,
+            None => ready.change().rows_total,
+        };
         self.report.changes.push(report);
         Ok((ready, result?))
     }

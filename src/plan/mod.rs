@@ -17,6 +17,7 @@ mod record;
 mod resolve;
 mod resolve_set;
 mod sample;
+mod schema;
 mod trial;
 mod triggers;
 
@@ -28,4 +29,5 @@ pub use expression::expression_cost;
 pub use record::{Records, record_bytes};
 pub use resolve::{Resolved, ResolvedChange, resolve, resolve_change, resolve_shipped};
 pub use resolve_set::{ResolvedSet, closed_objects, resolve_set};
+pub use schema::{SchemaStatement, schema};
 pub use triggers::UserTrigger;

@@ -302,7 +302,7 @@ impl Case<'_> {
                 return Err(self.refused(
                     key,
                     format!("table {} is there and has another shape: {problem}", found.sql()),
-                    "`dotfill schema` prints the table that is wanted; or give it another name",
+                    "`dotfill schema` prints the table that is wanted; or give the new one another name",
                 ));
             }
             let cr = CrTable::find(self.conn, &found)?;

@@ -49,7 +49,10 @@ fn what_waits_is_shown_after_a_replay_and_gone_after_a_drop() {
         settle(&a, &b, &scene);
         for replica in [&a, &b] {
             assert_eq!(shown(replica, "P1"), want, "{verb}");
-            assert_eq!(replica.count("SELECT count(*) FROM project_tag_adds"), i64::try_from(want.len()).unwrap());
+            assert_eq!(
+                replica.count("SELECT count(*) FROM project_tag_adds"),
+                i64::try_from(want.len()).unwrap()
+            );
         }
         remove(&b, "P1", "a");
         settle(&a, &b, &scene);

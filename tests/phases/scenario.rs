@@ -48,7 +48,7 @@ impl Scene {
             required.iter().map(|r| format!("[[replica]]\nid = \"{}\"\n", site(r))).collect();
         fs::write(fleet.join("fleet.toml"), list).unwrap();
         let fleet = fleet.into_os_string().into_string().unwrap();
-        Self { migration, fleet, folder: folder }
+        Self { migration, fleet, folder }
     }
 
     pub fn folder(&self) -> &Path {

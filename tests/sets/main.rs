@@ -17,3 +17,5 @@ mod every_form_and_key_is_translated;
 mod random_histories_agree_with_a_model;
 mod random_histories_of_two_replicas_end_equal;
 mod replicas_converge;
+mod what_does_not_fit_is_refused_and_unchanged;
+mod what_is_malformed_is_named_or_counted;

@@ -79,7 +79,9 @@ fn tables_are_made_with_the_extension_and_refused_without() {
     insert(&a, 1, r#"["x"]"#);
     let schema = a.schema();
     let refusal = job(&a).refusal();
-    for words in ["migration.toml:5", "tag_adds", "--crsqlite PATH", "`dotfill schema tags-v2`"] {
+    for words in
+        ["migration.toml:5", "tag_adds", "--crsqlite PATH", "`dotfill schema migration.toml"]
+    {
         assert!(refusal.contains(words), "{refusal}");
     }
     assert_eq!(a.schema(), schema);

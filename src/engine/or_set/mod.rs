@@ -56,8 +56,8 @@ pub(super) fn check_tables(
         if !set.replicated || (extension && !set.environment.corrosion) {
             continue;
         }
-        let id = &migration.id;
-        let schema = format!("`dotfill schema {id}` prints the SQL");
+        let file = migration.path.display();
+        let schema = format!("`dotfill schema {file} --db FILE` prints the SQL");
         let remedy = if set.environment.corrosion {
             format!("add it to the schema files of every node and reload every agent; {schema}")
         } else {
