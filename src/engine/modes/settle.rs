@@ -22,6 +22,8 @@ const ROUNDS: u32 = 20;
 const COMPARED_MAX: u64 = 500;
 /// How often new objects are looked for that belong to the cohort.
 const GROWTH: Duration = Duration::from_secs(30);
+/// How often an agent is told what it has to write.
+const TELLING: Duration = Duration::from_secs(30);
 /// Objects that may join a cohort in one transaction.
 const JOINING_MAX: u64 = 2000;
 
@@ -31,6 +33,8 @@ pub(in crate::engine) struct Settling {
     pub settled: Settled,
     /// Notes taken, of all kinds.
     pub notes: u64,
+    /// What an agent of Corrosion has to write first, as SQL.
+    pub owed: Vec<String>,
 }
 
 /// Settles what is noted now in any mode; what others note for ever is left after some rounds.
@@ -39,9 +43,9 @@ pub(in crate::engine) fn settle_all(
     sets: &[EpochSet],
 ) -> Result<Result<Settling, Stop>, RunError> {
     let row = ModeRow::read(job.session.conn(), job.id())?;
-    let mut all = Settling { settled: Settled::default(), notes: 0 };
+    let mut all = Settling { settled: Settled::default(), notes: 0, owed: Vec::new() };
     for set in sets {
-        match pending(job, set)? {
+        match pending(job, set, &mut all.owed)? {
             Ok(settled) => all.settled += settled,
             Err(stop) => return Ok(Err(stop)),
         }
@@ -54,6 +58,12 @@ pub(in crate::engine) fn settle_all(
     }
     all.notes += all.settled.notes;
     record(job, all.settled)?;
+    if !all.owed.is_empty() {
+        job.monitor.warn(&format!(
+            "an old write stays pending until this went through the agent's API: {}",
+            all.owed.join("; ")
+        ));
+    }
     Ok(Ok(all))
 }
 
@@ -72,7 +82,11 @@ fn record(job: &mut Job<'_>, settled: Settled) -> Result<(), RunError> {
 }
 
 /// Settles writes of the old form.
-fn pending(job: &mut Job<'_>, set: &EpochSet) -> Result<Result<Settled, Stop>, RunError> {
+fn pending(
+    job: &mut Job<'_>,
+    set: &EpochSet,
+    all_owed: &mut Vec<String>,
+) -> Result<Result<Settled, Stop>, RunError> {
     let n = set.target.n;
     let mut all = Settled::default();
     let mut left = pending_count(job.session.conn(), n)?;
@@ -98,7 +112,7 @@ fn pending(job: &mut Job<'_>, set: &EpochSet) -> Result<Result<Settled, Stop>, R
             let (settled, owed) = job.pace.after_batch(done, notes, 0);
             all += settled;
             if !owed.is_empty() {
-                tell(job, &owed);
+                all_owed.extend(owed);
                 return Ok(Ok(all));
             }
             left = left.saturating_sub(notes.max(1));
@@ -109,15 +123,6 @@ fn pending(job: &mut Job<'_>, set: &EpochSet) -> Result<Result<Settled, Stop>, R
         }
     }
     Ok(Ok(all))
-}
-
-/// What an agent of Corrosion has to write, so that every node learns of it; the write that needs it
-/// stays pending until then.
-fn tell(job: &Job<'_>, owed: &[String]) {
-    job.monitor.note(&format!(
-        "an old write stays pending until this went through the agent's API: {}",
-        owed.join("; ")
-    ));
 }
 
 /// Compares touched objects.
@@ -174,12 +179,14 @@ pub(in crate::engine) struct Follower {
     sets: Vec<EpochSet>,
     /// When new objects were last looked for.
     grown: Option<Instant>,
+    /// When the agent was last told what it has to write.
+    told: Option<Instant>,
 }
 
 impl Follower {
     /// For the sets of a job, all of which have begun.
     pub(in crate::engine) fn new(job: &Job<'_>) -> Result<Self, RunError> {
-        Ok(Self { sets: sets_of(job)?, grown: None })
+        Ok(Self { sets: sets_of(job)?, grown: None, told: None })
     }
 
     /// Settles what is noted, and lets new objects join the cohort, at most so often.
@@ -197,7 +204,14 @@ impl Follower {
             }
             self.grown = Some(Instant::now());
         }
-        settle_all(job, &self.sets)
+        if self.told.is_some_and(|at| at.elapsed() < TELLING) {
+            return Ok(Ok(Settling { settled: Settled::default(), notes: 0, owed: Vec::new() }));
+        }
+        let settling = settle_all(job, &self.sets)?;
+        if settling.as_ref().is_ok_and(|settling| !settling.owed.is_empty()) {
+            self.told = Some(Instant::now());
+        }
+        Ok(settling)
     }
 }
 
