@@ -55,6 +55,9 @@ pub struct LocalFacts {
     pub replica: Option<String>,
     /// True where the tables are replicated by cr-sqlite and another site has written here.
     pub others_seen: bool,
+    /// True where an old write that is on its way when the epoch is closed would not be shown: under
+    /// `reject` and `quarantine`.
+    pub refuses_late: bool,
     /// Where the backfill stands.
     pub phase: Phase,
     /// Objects that wait to be derived again, and values whose row has not arrived.
@@ -208,7 +211,7 @@ fn fleet(step: Step, facts: &LocalFacts, others: &Others) -> Vec<Condition> {
         }
     };
     let mut all = vec![listed(facts, acks), acknowledged(step, facts, acks)];
-    all.extend([same_migration(facts, acks), same_data(facts, acks), ready(facts, acks)]);
+    all.extend([same_migration(facts, acks), same_data(step, facts, acks), ready(facts, acks)]);
     match step {
         Step::ReadNew | Step::WriteBoth => {}
         Step::WriteNew => all.push(clients(facts, acks)),
@@ -342,7 +345,7 @@ fn same_migration(facts: &LocalFacts, acks: &Acks) -> Condition {
     )
 }
 
-fn same_data(facts: &LocalFacts, acks: &Acks) -> Condition {
+fn same_data(step: Step, facts: &LocalFacts, acks: &Acks) -> Condition {
     let sources = facts.agreement.sources_digest();
     let view = facts.agreement.view_digest();
     let in_flight = acks
@@ -359,7 +362,13 @@ fn same_data(facts: &LocalFacts, acks: &Acks) -> Condition {
         acks,
         &well,
         |_, ack| {
-            let differs = ack.sources_digest == sources && ack.view_digest != view;
+            if ack.sources_digest != sources {
+                let late = step == Step::WriteNew && facts.refuses_late;
+                return late.then(|| {
+                    "holds another old form: what is on its way would be refused".to_owned()
+                });
+            }
+            let differs = ack.view_digest != view;
             differs.then(|| "has the same old form and shows another new one".to_owned())
         },
         format!(

@@ -16,6 +16,7 @@ mod a_kill_at_any_commit_is_resumed;
 mod beside_a_corrosion_agent_nothing_is_published;
 mod compaction_leaves_nothing_that_comes_back;
 mod quarantined_writes_are_replayed_or_dropped;
+mod random_histories_of_three_replicas_end_equal;
 mod rollback_says_what_blocks_it;
 mod the_worked_example_ends_with_vip_only;
 mod what_others_cannot_derive_is_published;

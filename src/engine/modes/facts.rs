@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::db::{DbError, Doing, environment};
 use crate::engine::{RunError, Stop};
 use crate::layout::crsqlite::Publisher;
-use crate::migration::Migration;
+use crate::migration::{Migration, OldWrites};
 use crate::phase::agreement::{Agreement, Comparer};
 use crate::phase::compare::FormReader;
 use crate::phase::gate::LocalFacts;
@@ -83,6 +83,7 @@ pub(super) fn facts(
         db: db.display().to_string(),
         replica,
         others_seen,
+        refuses_late: sets.iter().any(|set| set.old_writes != OldWrites::Translate),
         phase: MigrationRow::read(conn, id)?.map_or(Phase::Filling, |row| row.phase),
         waiting: waiting(conn, id)?,
         pending,

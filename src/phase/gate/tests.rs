@@ -32,6 +32,7 @@ fn facts() -> LocalFacts {
         db: "r.db".to_owned(),
         replica: Some("a".to_owned()),
         others_seen: true,
+        refuses_late: true,
         phase: Phase::Open,
         waiting: 0,
         pending: 0,
@@ -219,6 +220,24 @@ fn each_replica_that_is_not_ready_is_named() {
     for step in [ReadNew, WriteBoth, WriteNew] {
         let differ = fleet_of(step.from(), |ack| ack.disagreements = 1);
         fails(step, &facts(), &differ, "replicas-ready", ["1 objects whose forms differ", "mend"]);
+    }
+}
+
+#[test]
+fn what_is_on_its_way_keeps_an_epoch_open_that_would_refuse_it() {
+    for step in [Step::ReadNew, Step::WriteBoth, Step::WriteNew, Step::CompactOld] {
+        let others = fleet_of(step.from(), |ack| ack.sources_digest = "in flight".to_owned());
+        let translates = LocalFacts { refuses_late: false, ..facts() };
+        let conditions = evaluate(step, &translates, &others);
+        assert!(holds(&conditions), "{conditions:#?}");
+        let data = conditions.iter().find(|c| c.name == "same-data").expect("a condition");
+        assert!(data.evidence.contains("the old form of 1 is in flight"), "{}", data.evidence);
+        if step == Step::WriteNew {
+            let words = ["b (edge-3) holds another old form", "let the replicas merge"];
+            fails(step, &facts(), &others, "same-data", words);
+        } else {
+            assert!(holds(&evaluate(step, &facts(), &others)));
+        }
     }
 }
 
