@@ -152,6 +152,9 @@ impl Apply<'_, '_> {
         if let Some(stop) = self.fill_pending()? {
             return Ok(self.report.stopped(&stop));
         }
+        if let Some(stop) = self.derive_noted()? {
+            return Ok(self.report.stopped(&stop));
+        }
         if tally.proven() != self.report.rows {
             return Err(self.not_proven(&tally));
         }

@@ -73,7 +73,8 @@ fn diverged(pair: &Pair<'_>, compared: &Compared, exact: bool) -> Option<String>
     } else {
         format!(
             "rows are not followed in {}, where it is closed or was applied from deltas: `dotfill \
-             forget {id}` and `dotfill run` derive them again",
+             forget {id}` and `dotfill run` derive them again; or have `--diff` list them, `dotfill \
+             export {id} --only` that list on the replica that is right, and `dotfill apply` there",
             closed.join(" and ")
         )
     };
@@ -184,7 +185,7 @@ mod tests {
         says(
             &of(&open, &closed, 0, 1),
             Verdict::Diverged,
-            &["not followed in b.db", "dotfill forget m"],
+            &["not followed in b.db", "dotfill forget m", "dotfill export m --only"],
         );
     }
 
