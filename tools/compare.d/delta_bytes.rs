@@ -6,6 +6,7 @@ use std::io::{BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use crate::delta_data::{Keys, VALUE, changes, extension, kept, migration, plain};
@@ -15,6 +16,8 @@ use crate::sqlite;
 use crate::tool::{dotfill, has_option, run};
 
 const ZSTD_LEVEL: i32 = 3;
+/// Change records whose columns are gathered.
+const BATCH_RECORDS: usize = 10_000;
 
 /// What carries the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,22 +179,41 @@ impl Write for Counter {
     }
 }
 
-/// All nine columns of each change record, in the order in which they were made: a byte for the
-/// type, then the number as a zigzag varint, or the length as a varint and the bytes.
+/// All nine columns of each change record, in the order in which they were made: record by record,
+/// or column by column for ten thousand at a time, whichever is smaller.
 fn weigh_changes(keys: Keys, options: &Options) -> Outcome<u64> {
     extension(options)?;
     let connection = sqlite::connect(&changes(keys, options)?, None)?;
+    Ok(weigh_records(&connection, 1)?.min(weigh_records(&connection, BATCH_RECORDS)?))
+}
+
+/// As above, columns of `batch` records at a time. A value is a byte for the type, then the number as
+/// a zigzag varint, or the length as a varint and the bytes.
+fn weigh_records(connection: &Connection, batch: usize) -> Outcome<u64> {
     let mut select = connection.prepare("SELECT * FROM changes ORDER BY rowid")?;
-    let columns = select.column_count();
+    let mut columns = vec![Vec::new(); select.column_count()];
     let mut encoder = zstd::Encoder::new(Counter(0), ZSTD_LEVEL)?;
     let mut rows = select.query([])?;
-    let mut record = Vec::new();
+    let mut records = 0;
     while let Some(row) = rows.next()? {
-        record.clear();
-        (0..columns).try_for_each(|i| row.get_ref(i).map(|value| put(value, &mut record)))?;
-        encoder.write_all(&record)?;
+        for (i, column) in columns.iter_mut().enumerate() {
+            put(row.get_ref(i)?, column);
+        }
+        records += 1;
+        if records % batch == 0 {
+            write_columns(&mut columns, &mut encoder)?;
+        }
     }
+    write_columns(&mut columns, &mut encoder)?;
     Ok(encoder.finish()?.0)
+}
+
+fn write_columns(columns: &mut [Vec<u8>], out: &mut impl Write) -> Outcome<()> {
+    for column in columns {
+        out.write_all(column)?;
+        column.clear();
+    }
+    Ok(())
 }
 
 fn put(value: ValueRef<'_>, out: &mut Vec<u8>) {
