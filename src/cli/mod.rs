@@ -120,6 +120,9 @@ fn report(failure: &Failure, cli: &Cli) -> u8 {
             .entry("migration")
             .or_insert_with(|| json!(which::id(argument).unwrap_or_else(|_| argument.to_owned())));
     }
+    if let Some(db) = database(&cli.command).filter(|_| failure.of_file) {
+        failure.message = format!("{db}: {}", failure.message);
+    }
     if cli.voice.json {
         // The message follows on standard error in any case.
         let _ = match &cli.command {
@@ -149,6 +152,28 @@ fn migration(command: &Command) -> Option<&str> {
         | Command::Doctor(_)
         | Command::Demo(_)
         | Command::Completions(_) => None,
+    }
+}
+
+/// The database that a command works on; both where it compares two.
+fn database(command: &Command) -> Option<String> {
+    let one = |db: &Path| Some(db.display().to_string());
+    match command {
+        Command::Plan(args) => one(&args.one.db.db),
+        Command::Run(args) => one(&args.one.db.db),
+        Command::Status(args) => one(&args.db.db),
+        Command::Stop(args) | Command::Forget(args) => one(&args.db.db),
+        Command::Wait(args) => one(&args.one.db.db),
+        Command::Verify(args) => match &args.against {
+            Some(other) => Some(format!("{} or {}", args.one.db.db.display(), other.display())),
+            None => one(&args.one.db.db),
+        },
+        Command::Digest(args) => one(&args.one.db.db),
+        Command::Close(args) | Command::Rollback(args) => one(&args.one.db.db),
+        Command::Export(args) => one(&args.one.db.db),
+        Command::Apply(args) => one(&args.db.db),
+        Command::Doctor(args) => one(&args.db.db),
+        Command::Inspect(_) | Command::Demo(_) | Command::Completions(_) => None,
     }
 }
 
