@@ -81,7 +81,7 @@ pub const FILE_BYTES_MAX: usize = 32 << 20;
 pub const SEGMENT_BLOCKS_MAX: usize = 1 << 16;
 
 /// Rows of one segment, at most.
-pub const SEGMENT_ROWS_MAX: u64 = 1 << 20;
+pub const SEGMENT_ROWS_MAX: u64 = 1 << 22;
 
 /// Bytes that decoding all blocks of one segment produces, at most.
 pub const SEGMENT_EXPANDED_MAX: usize = 1 << 30;

@@ -423,7 +423,7 @@ mod tests {
         refused(forged(&blocks), "too many blocks, or rows");
         refused(build(&header(), (1, [0; 32]), 0, &blocks, ""), "blocks of a segment");
         forged(&blocks[1..]).expect("as many as may be");
-        let blocks = vec![block(1 << 18, ""); 5];
+        let blocks = vec![block(1 << 18, ""); 17];
         refused(forged(&blocks), "too many blocks, or rows");
         refused(build(&header(), (1, [0; 32]), 0, &blocks, ""), "rows of a segment");
         forged(&blocks[1..]).expect("as many as may be");
