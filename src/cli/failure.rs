@@ -80,6 +80,7 @@ impl From<RunError> for Failure {
         let of_file = db_error(&error).is_some_and(DbError::is_of_file);
         let failure = Self { of_file, ..Self::new(run_code(&error), message(&error)) };
         match error {
+            RunError::Interrupted { .. } => failure.with("outcome", "interrupted"),
             RunError::Held { migration, owner, percent } => {
                 failure.with("migration", migration).with("owner", owner).with("percent", percent)
             }
@@ -141,6 +142,7 @@ fn run_code(error: &RunError) -> u8 {
         RunError::Db(error) | RunError::Write(WriteError::Db(error)) => db_code(error),
         RunError::Tuning(_) | RunError::Refused { .. } => exit::REFUSED,
         RunError::Held { .. } | RunError::Write(WriteError::Replaced) => exit::ELSEWHERE,
+        RunError::Interrupted { .. } => exit::RESUMABLE,
         RunError::NotProven { .. } => exit::DIVERGED,
         RunError::Delta(error) => delta_code(error),
         RunError::Write(_) | RunError::Proof(_) | RunError::Panicked { .. } => exit::FAILED,

@@ -95,15 +95,15 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
         Command::Status(args) => status::run(args, json),
         Command::Stop(args) => stop::run(args, context),
         Command::Wait(args) => wait::run(args, context),
-        Command::Verify(args) => verify::run(args, json),
-        Command::Digest(args) => digest::run(args),
+        Command::Verify(args) => verify::run(args, context),
+        Command::Digest(args) => digest::run(args, context),
         Command::Close(args) => close::run(args, context),
         Command::Rollback(args) => rollback::run(args, context),
         Command::Doctor(args) => doctor::run(&args.db.db, json),
         Command::Forget(args) => forget::run(args, json),
         Command::Export(args) => export::run(args, context),
         Command::Apply(args) => apply::run(args, context),
-        Command::Inspect(args) => inspect::run(args, json),
+        Command::Inspect(args) => inspect::run(args, context),
         Command::Demo(args) => {
             demo::run(&demo::DemoOptions { rows: args.rows, folder: args.folder.clone(), json })
         }
