@@ -4,6 +4,8 @@
 use std::fs::metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -13,9 +15,11 @@ use super::digest::Sums;
 use super::examine::Replica;
 use super::judge::{Judged, Pair, judge};
 use super::walk::Walk;
+use super::watch::Watch;
 use super::{RunError, VerifyReport};
 use crate::db::is_database;
 use crate::migration::Migration;
+use crate::monitor::{Monitor, Stage};
 use crate::verify::{Compared, DigestReport, Tree, compare_leaves, leaves_of, shape};
 
 /// Leaves of the trees of two replicas at hand, at least: rows of differing leaves are read again.
@@ -46,6 +50,8 @@ pub struct CompareOptions {
     pub threads: usize,
     /// Where all differing keys are written to, as newline-delimited JSON; none by default.
     pub diff: Option<PathBuf>,
+    /// Set from a signal handler: the comparison ends with [`RunError::Interrupted`].
+    pub cancel: Arc<AtomicBool>,
 }
 
 /// What a comparison found, as members of `verify --json`.
@@ -77,16 +83,18 @@ pub struct Comparison {
 /// either of them, and what it does may show as rows in flight.
 ///
 /// # Errors
-/// [`RunError::Refused`] where the two cannot be compared, before a row is read; else when rows
-/// cannot be read, or the list of keys cannot be written.
+/// [`RunError::Refused`] where the two cannot be compared, before a row is read;
+/// [`RunError::Interrupted`]; else when rows cannot be read, or the list of keys cannot be written.
 pub fn verify_against(
     db: &Path,
     migration: &Migration,
     against: &Against,
     options: &CompareOptions,
+    monitor: &dyn Monitor,
 ) -> Result<VerifyReport, RunError> {
     let began = Instant::now();
-    let here = Replica::open(db, migration)?;
+    let watch = Watch::new(Stage::Comparing, "comparing", &options.cancel, monitor);
+    let here = Replica::open(db, migration, &watch)?;
     let mut comparing = Comparing {
         id: migration.id.to_string(),
         report: VerifyReport::new(migration),
@@ -94,6 +102,7 @@ pub fn verify_against(
         compared: Compared::default(),
         differences: Vec::new(),
         threads: options.threads,
+        watch: &watch,
     };
     let (name, there) = match against {
         Against::Digest { name, digest } => {
@@ -111,16 +120,17 @@ pub fn verify_against(
 }
 
 /// A comparison under way.
-struct Comparing {
+struct Comparing<'w> {
     id: String,
     report: VerifyReport,
     sums: Sums,
     compared: Compared,
     differences: Vec<Difference>,
     threads: usize,
+    watch: &'w Watch<'w>,
 }
 
-impl Comparing {
+impl Comparing<'_> {
     fn refused(&self, problem: impl Into<String>, remedy: &str) -> RunError {
         RunError::refused(&self.id, problem, remedy)
     }
@@ -128,7 +138,7 @@ impl Comparing {
     /// Compares with a digest of another replica.
     fn with_digest(
         &mut self,
-        here: &Replica,
+        here: &Replica<'_>,
         name: &str,
         there: &DigestReport,
         options: &CompareOptions,
@@ -151,7 +161,7 @@ impl Comparing {
     /// Refuses a digest of something else.
     fn check_fits(
         &self,
-        here: &Replica,
+        here: &Replica<'_>,
         name: &str,
         there: &DigestReport,
         leaves: usize,
@@ -199,7 +209,7 @@ impl Comparing {
     /// The local proof of one change, kept in the report, and its tree.
     fn prove_here(
         &mut self,
-        here: &Replica,
+        here: &Replica<'_>,
         index: usize,
         leaves: usize,
     ) -> Result<Tree, RunError> {
@@ -212,7 +222,7 @@ impl Comparing {
     /// Compares with another replica at hand; returns what it holds.
     fn with_replica(
         &mut self,
-        here: &Replica,
+        here: &Replica<'_>,
         path: &Path,
         migration: &Migration,
         options: &CompareOptions,
@@ -223,7 +233,7 @@ impl Comparing {
                 "give --against another replica's file, or what `dotfill digest` printed there",
             ));
         }
-        let there = Replica::open(path, migration)?;
+        let there = Replica::open(path, migration, self.watch)?;
         for (ours, theirs) in here.changes.iter().zip(&there.changes) {
             if shape(&ours.target) != shape(&theirs.target) {
                 let name = path.display().to_string();
@@ -267,7 +277,7 @@ impl Comparing {
 
     fn finish(
         self,
-        here: &Replica,
+        here: &Replica<'_>,
         against: String,
         there: DigestReport,
         exact: bool,
@@ -301,7 +311,7 @@ impl Comparing {
 }
 
 /// Leaves of the trees of one change of two replicas at hand: a power of two.
-fn leaves_for(here: &Replica, there: &Replica, index: usize) -> usize {
+fn leaves_for(here: &Replica<'_>, there: &Replica<'_>, index: usize) -> usize {
     let rows = here.changes[index].rows_total.max(there.changes[index].rows_total);
     let leaves = (rows / LEAF_ROWS).clamp(LEAVES_MIN, LEAVES_MAX).next_power_of_two();
     usize::try_from(leaves).unwrap_or(1)

@@ -8,11 +8,13 @@ use rusqlite::Connection;
 
 use super::RunError;
 use super::fed::is_noted;
-use super::proof::{Detail, Findings, ROUNDS, prove_all, reader};
+use super::proof::{Detail, Findings, ROUNDS, Send, prove_all, reader, split_all};
+use super::watch::Watch;
 use crate::db::{DbError, Doing};
 use crate::layout::{Delivery, Layout, Target};
 use crate::migration::Migration;
 use crate::plan::resolve;
+use crate::split::Range;
 use crate::state::{self, ChangeRow, MigrationRow, Phase};
 use crate::verify::{LeafSet, RowFacts, Tree};
 use crate::write::{WriteError, dirty_rows};
@@ -28,7 +30,7 @@ pub(super) struct Known {
 }
 
 /// A replica on which a migration is open or closed.
-pub(super) struct Replica {
+pub(super) struct Replica<'w> {
     /// The database file.
     pub db: PathBuf,
     /// True where the migration is closed, or was fed by deltas: sources are not followed.
@@ -38,14 +40,19 @@ pub(super) struct Replica {
     /// Its changes, in order.
     pub changes: Vec<Known>,
     conn: Connection,
+    watch: &'w Watch<'w>,
 }
 
-impl Replica {
+impl<'w> Replica<'w> {
     /// Looks at what the database at `db` has run.
     ///
     /// # Errors
     /// [`RunError::Refused`] where the migration is not proven there.
-    pub(super) fn open(db: &Path, migration: &Migration) -> Result<Self, RunError> {
+    pub(super) fn open(
+        db: &Path,
+        migration: &Migration,
+        watch: &'w Watch<'w>,
+    ) -> Result<Self, RunError> {
         let mut conn = reader(db)?;
         let row = check_phase(&conn, db, migration)?;
         // What was fed by deltas is not followed either.
@@ -66,7 +73,9 @@ impl Replica {
             }
             changes.push(Known { target, rows_total: change.rows_total, noted });
         }
-        Ok(Self { db: db.to_owned(), closed, row, changes, conn })
+        watch.guard(&mut conn)?;
+        watch.expect(changes.iter().map(|change: &Known| change.rows_total).sum());
+        Ok(Self { db: db.to_owned(), closed, row, changes, conn, watch })
     }
 
     /// Keys that wait to be derived again.
@@ -96,7 +105,7 @@ impl Replica {
     ) -> Result<(Findings, Tree), RunError> {
         self.steadily(index, || {
             let tree = Mutex::new(Tree::new(leaves));
-            let sink = |rows: &[RowFacts]| tree.lock().add(rows);
+            let sink = |_: &Range, rows: &[RowFacts]| tree.lock().add(rows);
             let detail = Detail { leaves, wanted: None, sink: &sink };
             let findings = self.look(index, threads, Some(&detail))?;
             Ok((findings, tree.into_inner()))
@@ -110,7 +119,7 @@ impl Replica {
         threads: usize,
         leaves: usize,
         wanted: &LeafSet,
-        sink: &(dyn Fn(&[RowFacts]) + Sync),
+        sink: &(dyn Fn(&Range, &[RowFacts]) + Sync),
     ) -> Result<(), RunError> {
         let detail = Detail { leaves, wanted: Some(wanted), sink };
         self.look(index, threads, Some(&detail))?;
@@ -125,7 +134,12 @@ impl Replica {
     ) -> Result<Findings, RunError> {
         let target = &self.changes[index].target;
         let threads = super::job::threads(threads);
-        let mut findings = prove_all(&self.db, target, threads, &RwLock::new(()), detail)?;
+        let gate = RwLock::new(());
+        let db = &self.db;
+        let cut = |send: Send<'_>| split_all(db, target, &gate, send);
+        let watch = Some(self.watch);
+        let found = prove_all(&self.db, target, threads, &gate, &cut, detail, watch);
+        let mut findings = self.watch.unless_cancelled(found)?;
         if !self.changes[index].noted && self.closed && matches!(target.layout, Layout::Plain) {
             findings.proof.unproven = findings.proof.differing;
         }

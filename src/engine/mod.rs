@@ -26,6 +26,7 @@ mod space;
 mod verify;
 mod wal;
 mod walk;
+mod watch;
 mod writer;
 
 pub use against::{Against, CompareOptions, Comparison, verify_against};
@@ -39,6 +40,7 @@ pub use export::{Destination, ExportOptions, ExportReport, export};
 pub use job::percent;
 pub use run::run;
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
+pub use watch::LookOptions;
 
 use std::path::PathBuf;
 use std::sync::Arc;

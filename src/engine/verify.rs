@@ -7,9 +7,11 @@ use serde::Serialize;
 
 use super::examine::Replica;
 use super::proof::Findings;
+use super::watch::{LookOptions, Watch};
 use super::{Comparison, RunError};
 use crate::layout::Target;
 use crate::migration::Migration;
+use crate::monitor::{Monitor, Stage};
 use crate::state::Phase;
 use crate::verify::RangeDigest;
 
@@ -86,19 +88,25 @@ pub struct ChangeVerdict {
     pub examples: Vec<String>,
 }
 
-/// Proves a migration again, with `threads` readers (0: one per core). Writes nothing and needs no
-/// lease; a run may go on meanwhile.
+/// Proves a migration again. Writes nothing and needs no lease; a run may go on meanwhile.
 ///
 /// # Errors
-/// [`RunError::Refused`] where the migration is not proven yet; else when rows cannot be read.
-pub fn verify(db: &Path, migration: &Migration, threads: usize) -> Result<VerifyReport, RunError> {
+/// [`RunError::Refused`] where the migration is not proven yet; [`RunError::Interrupted`]; else when
+/// rows cannot be read.
+pub fn verify(
+    db: &Path,
+    migration: &Migration,
+    options: &LookOptions,
+    monitor: &dyn Monitor,
+) -> Result<VerifyReport, RunError> {
     let began = Instant::now();
-    let replica = Replica::open(db, migration)?;
+    let watch = Watch::new(Stage::Proving, "proving", &options.cancel, monitor);
+    let replica = Replica::open(db, migration, &watch)?;
     let mut report = VerifyReport::new(migration);
     report.rows_pending = replica.pending()?;
     let mut digest = RangeDigest::default();
     for (index, change) in replica.changes.iter().enumerate() {
-        let findings = replica.prove(index, threads)?;
+        let findings = replica.prove(index, options.threads)?;
         digest += findings.proof.digest;
         report.add(&change.target, &findings);
     }

@@ -11,7 +11,7 @@ use super::examine::Replica;
 use super::proof::reader;
 use crate::db::{Datum, DbError, to_json};
 use crate::layout::Target;
-use crate::split::Position;
+use crate::split::{Position, Range};
 use crate::verify::{LeafSet, RowFacts, Tree};
 
 /// Bytes of rows that are kept at once, about.
@@ -38,8 +38,8 @@ type Rows = HashMap<Box<[u8]>, Vec<Hashes>>;
 
 /// The rows of one change of two replicas.
 pub(super) struct Walk<'w> {
-    pub here: &'w Replica,
-    pub there: &'w Replica,
+    pub here: &'w Replica<'w>,
+    pub there: &'w Replica<'w>,
     pub index: usize,
     pub threads: usize,
 }
@@ -89,14 +89,14 @@ impl Walk<'_> {
         self.here.steadily(index, || {
             self.there.steadily(index, || {
                 let (ours, theirs) = (Mutex::new(Rows::new()), Mutex::new(Rows::new()));
-                let keep = |rows: &[RowFacts]| {
+                let keep = |_: &Range, rows: &[RowFacts]| {
                     let mut ours = ours.lock();
                     for (key, hashes) in keyed(rows) {
                         ours.entry(key.into()).or_default().push(hashes);
                     }
                 };
                 self.here.rows_of(index, threads, leaves, wanted, &keep)?;
-                let cancel = |rows: &[RowFacts]| {
+                let cancel = |_: &Range, rows: &[RowFacts]| {
                     let (mut ours, mut theirs) = (ours.lock(), theirs.lock());
                     for (key, hashes) in keyed(rows) {
                         if !take(&mut ours, key, hashes) {
