@@ -26,7 +26,8 @@ pub fn run(args: &VerifyArgs, context: &Context) -> Result<u8, Failure> {
     let result = match &other {
         None => engine::verify(db, &migration, &LookOptions { threads, cancel }, &show),
         Some(other) => {
-            let options = CompareOptions { threads, diff: args.diff.clone(), cancel };
+            let diff = args.diff.clone();
+            let options = CompareOptions { threads, diff, cancel, ..CompareOptions::default() };
             engine::verify_against(db, &migration, other, &options, &show)
         }
     };

@@ -14,6 +14,7 @@ use super::difference::{DiffFile, Difference};
 use super::digest::Sums;
 use super::examine::Replica;
 use super::judge::{Judged, Pair, judge};
+use super::proof::Findings;
 use super::walk::Walk;
 use super::watch::Watch;
 use super::{RunError, VerifyReport};
@@ -22,12 +23,8 @@ use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
 use crate::verify::{Compared, DigestReport, Tree, compare_leaves, leaves_of, shape};
 
-/// Leaves of the trees of two replicas at hand, at least: rows of differing leaves are read again.
-const LEAVES_MIN: u64 = 4096;
-/// The same, at most: each takes 32 bytes.
-const LEAVES_MAX: u64 = 1 << 16;
-/// Rows of a leaf that are aimed at.
-const LEAF_ROWS: u64 = 64;
+/// Bytes of differing rows that are kept in memory.
+const MEMORY_BYTES: u64 = 64 << 20;
 
 /// What a replica is compared with.
 #[derive(Clone, Debug)]
@@ -44,7 +41,7 @@ pub enum Against {
 }
 
 /// How a comparison is to be made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CompareOptions {
     /// Threads that read; 0 is one per core.
     pub threads: usize,
@@ -52,6 +49,20 @@ pub struct CompareOptions {
     pub diff: Option<PathBuf>,
     /// Set from a signal handler: the comparison ends with [`RunError::Interrupted`].
     pub cancel: Arc<AtomicBool>,
+    /// Bytes of differing rows that are kept in memory, 64 MiB by default; more of them are kept in
+    /// a temporary file, where `SQLite` has its own.
+    pub memory_bytes_max: u64,
+}
+
+impl Default for CompareOptions {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            diff: None,
+            cancel: Arc::new(AtomicBool::new(false)),
+            memory_bytes_max: MEMORY_BYTES,
+        }
+    }
 }
 
 /// What a comparison found, as members of `verify --json`.
@@ -114,6 +125,7 @@ pub fn verify_against(
             (path.display().to_string(), there)
         }
     };
+    watch.end();
     let mut report = comparing.finish(&here, name, there, matches!(against, Against::Replica(_)));
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
@@ -214,9 +226,14 @@ impl Comparing<'_> {
         leaves: usize,
     ) -> Result<Tree, RunError> {
         let (findings, tree) = here.tree(index, self.threads, leaves)?;
-        self.report.add(&here.changes[index].target, &findings);
-        self.sums.add(here, index, &findings, tree.sources, Vec::new());
+        self.found(here, index, &findings, tree.sources);
         Ok(tree)
+    }
+
+    /// Keeps the local proof of one change in the report.
+    fn found(&mut self, here: &Replica<'_>, index: usize, findings: &Findings, sources: u128) {
+        self.report.add(&here.changes[index].target, findings);
+        self.sums.add(here, index, findings, sources, Vec::new());
     }
 
     /// Compares with another replica at hand; returns what it holds.
@@ -243,13 +260,11 @@ impl Comparing<'_> {
         let mut diff = self.create_diff(options.diff.as_deref())?;
         let mut sums = Sums::new(&there, migration)?;
         for index in 0..here.changes.len() {
-            let leaves = leaves_for(here, &there, index);
-            let ours = self.prove_here(here, index, leaves)?;
-            let (findings, theirs) = there.tree(index, self.threads, leaves)?;
-            sums.add(&there, index, &findings, theirs.sources, Vec::new());
-            let differing = compare_leaves(&ours.leaves, &theirs.leaves).differing;
-            let walk = Walk { here, there: &there, index, threads: self.threads };
-            let found = walk.run(&ours, &theirs, &differing, diff.as_mut())?;
+            let (threads, bytes_max) = (self.threads, options.memory_bytes_max);
+            let walk = Walk { here, there: &there, index, threads, bytes_max };
+            let found = walk.run(diff.as_mut())?;
+            self.found(here, index, &found.here.findings, found.here.sources);
+            sums.add(&there, index, &found.there.findings, found.there.sources, Vec::new());
             self.compared.in_flight += found.in_flight;
             self.compared.diverged += found.diverged;
             self.differences.extend(found.differences);
@@ -308,13 +323,6 @@ impl Comparing<'_> {
         });
         report
     }
-}
-
-/// Leaves of the trees of one change of two replicas at hand: a power of two.
-fn leaves_for(here: &Replica<'_>, there: &Replica<'_>, index: usize) -> usize {
-    let rows = here.changes[index].rows_total.max(there.changes[index].rows_total);
-    let leaves = (rows / LEAF_ROWS).clamp(LEAVES_MIN, LEAVES_MAX).next_power_of_two();
-    usize::try_from(leaves).unwrap_or(1)
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {

@@ -29,6 +29,7 @@ pub fn digest(
         let (findings, tree) = replica.tree(index, options.threads, leaves)?;
         sums.add(&replica, index, &findings, tree.sources, tree.leaves);
     }
+    watch.end();
     Ok(sums.finish())
 }
 

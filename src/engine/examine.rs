@@ -19,6 +19,9 @@ use crate::state::{self, ChangeRow, MigrationRow, Phase};
 use crate::verify::{LeafSet, RowFacts, Tree};
 use crate::write::{WriteError, dirty_rows};
 
+/// Sends ranges to be looked at.
+pub(super) type Cut<'c> = dyn Fn(Send<'_>) -> Result<(), DbError> + Sync + 'c;
+
 /// A change that the replica has proven once.
 pub(super) struct Known {
     /// What is filled, and how it is told whose a cell is.
@@ -93,7 +96,7 @@ impl<'w> Replica<'w> {
 
     /// The local proof of one change.
     pub(super) fn prove(&self, index: usize, threads: usize) -> Result<Findings, RunError> {
-        self.steadily(index, || self.look(index, threads, None))
+        self.steadily(index, || self.look_at_all(index, threads, None))
     }
 
     /// The local proof of one change and its digest tree.
@@ -107,7 +110,7 @@ impl<'w> Replica<'w> {
             let tree = Mutex::new(Tree::new(leaves));
             let sink = |_: &Range, rows: &[RowFacts]| tree.lock().add(rows);
             let detail = Detail { leaves, wanted: None, sink: &sink };
-            let findings = self.look(index, threads, Some(&detail))?;
+            let findings = self.look_at_all(index, threads, Some(&detail))?;
             Ok((findings, tree.into_inner()))
         })
     }
@@ -122,23 +125,33 @@ impl<'w> Replica<'w> {
         sink: &(dyn Fn(&Range, &[RowFacts]) + Sync),
     ) -> Result<(), RunError> {
         let detail = Detail { leaves, wanted: Some(wanted), sink };
-        self.look(index, threads, Some(&detail))?;
+        self.look_at_all(index, threads, Some(&detail))?;
         Ok(())
     }
 
-    fn look(
+    fn look_at_all(
         &self,
         index: usize,
         threads: usize,
         detail: Option<&Detail<'_>>,
     ) -> Result<Findings, RunError> {
+        let (db, target, gate) = (&self.db, &self.changes[index].target, RwLock::new(()));
+        let cut = |send: Send<'_>| split_all(db, target, &gate, send);
+        self.look(index, threads, &cut, detail)
+    }
+
+    /// The local proof of the ranges that `cut` sends.
+    pub(super) fn look(
+        &self,
+        index: usize,
+        threads: usize,
+        cut: &Cut<'_>,
+        detail: Option<&Detail<'_>>,
+    ) -> Result<Findings, RunError> {
         let target = &self.changes[index].target;
         let threads = super::job::threads(threads);
-        let gate = RwLock::new(());
-        let db = &self.db;
-        let cut = |send: Send<'_>| split_all(db, target, &gate, send);
-        let watch = Some(self.watch);
-        let found = prove_all(&self.db, target, threads, &gate, &cut, detail, watch);
+        let (watch, gate) = (Some(self.watch), RwLock::new(()));
+        let found = prove_all(&self.db, target, threads, &gate, cut, detail, watch);
         let mut findings = self.watch.unless_cancelled(found)?;
         if !self.changes[index].noted && self.closed && matches!(target.layout, Layout::Plain) {
             findings.proof.unproven = findings.proof.differing;

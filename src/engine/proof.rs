@@ -18,7 +18,7 @@ use crate::verify::{Checked, LeafSet, ProofError, Prover, RangeProof, RowFacts};
 use crate::write::{Drainer, Session, Then, WriteError};
 
 /// Rows of one range to prove.
-const RANGE_ROWS: u64 = 8192;
+pub(super) const RANGE_ROWS: u64 = 8192;
 /// Ranges on their way to the provers.
 const QUEUE: usize = 64;
 /// Rounds of deriving what a proof found missing.

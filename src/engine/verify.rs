@@ -112,6 +112,7 @@ pub fn verify(
     }
     report.digest = digest.to_hex();
     report.judge(replica.row.phase);
+    watch.end();
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
 }

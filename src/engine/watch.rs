@@ -73,6 +73,11 @@ impl<'w> Watch<'w> {
         }
     }
 
+    /// There is nothing more to look at.
+    pub(super) fn end(&self) {
+        self.monitor.progress(&self.seen.lock().progress);
+    }
+
     pub(super) fn is_cancelled(&self) -> bool {
         self.cancel.load(Ordering::Relaxed)
     }

@@ -158,13 +158,15 @@ fn by_file_with_the_keys_that_differ() {
     }
 }
 
+/// An edit of a digest; gets some other digest.
+type Edit = fn(&mut Value, &str);
+
 #[test]
 fn a_digest_whose_sums_do_not_agree_with_its_leaves_is_refused() {
     let folder = replicas(500);
     let text = digest(&folder);
     let sound: Value = serde_json::from_str(&text).unwrap();
     let other = "0123456789abcdef".repeat(4);
-    type Edit = fn(&mut Value, &str);
     let edits: [(Edit, &str); 8] = [
         (|d, other| d["digest"] = json!(other), "\"digest\""),
         (|d, other| d["sources_digest"] = json!(other), "\"sources_digest\""),
@@ -174,7 +176,7 @@ fn a_digest_whose_sums_do_not_agree_with_its_leaves_is_refused() {
         (|d, _| d["rows_different"] = json!(501), "rows_different"),
         (
             |d, other| {
-                d["changes"][0]["high"] = json!(format!("{}.{}", &other[..16], &other[..16]))
+                d["changes"][0]["high"] = json!(format!("{}.{}", &other[..16], &other[..16]));
             },
             "t.label",
         ),
