@@ -13,8 +13,8 @@ use crate::monitor::{Monitor, Progress, Stage};
 
 /// How often progress is shown at most.
 const SHOW: Duration = Duration::from_millis(100);
-/// Instructions of `SQLite`'s machine between two looks at the signal: some microseconds.
-const INSTRUCTIONS: i32 = 1000;
+/// Instructions of `SQLite`'s machine between two looks at the signal: a few rows.
+const INSTRUCTIONS: i32 = 100;
 
 /// How rows are to be looked at.
 #[derive(Clone, Debug, Default)]

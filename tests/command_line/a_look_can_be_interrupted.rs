@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::tool::{Folder, Output};
 
 /// Far less than the commands would take, and far more than they need to end.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Two replicas whose expression has become slow: 2,000 rows at some 10 ms each.
 fn slow() -> Folder {

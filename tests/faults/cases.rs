@@ -13,10 +13,21 @@ pub enum Before {
     Deltas,
 }
 
+/// The tables that a case is about, and what its migration does to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// Plain, derived.
+    Plain,
+    /// Replicated by cr-sqlite, derived.
+    Replicated,
+    /// Replicated by cr-sqlite, published as change records.
+    Native,
+}
+
 /// A command, and where it is called.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    pub crsqlite: bool,
+    pub tables: Tables,
     pub before: Before,
     /// Words with `@` are files of the scene.
     pub command: &'static str,
@@ -28,30 +39,36 @@ pub struct Case {
 macro_rules! each_case {
     ($check:path) => {
         each_case! { $check;
-            run_on_a_plain_table: false, Rows, "run @m.toml --db @t.db --batch-rows-max 7";
-            run_from_the_middle: false, HalfRun, "run @m.toml --db @t.db --batch-rows-max 7";
-            run_on_a_replicated_table: true, Rows, "run @m.toml --db @t.db --batch-rows-max 7";
-            close_on_a_plain_table: false, Run, "close @m.toml --db @t.db";
-            close_on_a_replicated_table: true, Run, "close @m.toml --db @t.db";
-            rollback_on_a_plain_table: false, Run,
+            run_on_a_plain_table: Plain, Rows, "run @m.toml --db @t.db --batch-rows-max 7";
+            run_from_the_middle: Plain, HalfRun, "run @m.toml --db @t.db --batch-rows-max 7";
+            run_on_a_replicated_table: Replicated, Rows, "run @m.toml --db @t.db --batch-rows-max 7";
+            run_that_publishes_records: Native, Rows, "run @m.toml --db @t.db --batch-rows-max 7";
+            run_that_publishes_records_from_the_middle: Native, HalfRun,
+                "run @m.toml --db @t.db --batch-rows-max 7";
+            run_that_closes: Plain, Rows, "run @m.toml --db @t.db --close --batch-rows-max 7",
+                "it is closed";
+            close_on_a_plain_table: Plain, Run, "close @m.toml --db @t.db";
+            close_on_a_replicated_table: Replicated, Run, "close @m.toml --db @t.db";
+            rollback_on_a_plain_table: Plain, Run,
                 "rollback @m.toml --db @t.db --batch-rows-max 7";
-            rollback_on_a_replicated_table: true, Run,
+            rollback_on_a_replicated_table: Replicated, Run,
                 "rollback @m.toml --db @t.db --batch-rows-max 7";
-            export_of_a_plain_table: false, Run, "export @m.toml --db @t.db --deltas @new",
+            export_of_a_plain_table: Plain, Run, "export @m.toml --db @t.db --deltas @new",
                 "holds a whole chain";
-            export_of_a_replicated_table: true, Run, "export @m.toml --db @t.db --deltas @new",
+            export_of_a_replicated_table: Replicated, Run, "export @m.toml --db @t.db --deltas @new",
                 "holds a whole chain";
-            apply_to_a_plain_table: false, Deltas, "apply @deltas --db @t.db --batch-rows-max 7";
-            apply_to_a_replicated_table: true, Deltas,
+            apply_to_a_plain_table: Plain, Deltas, "apply @deltas --db @t.db --batch-rows-max 7";
+            apply_to_a_replicated_table: Replicated, Deltas,
                 "apply @deltas --db @t.db --batch-rows-max 7";
         }
     };
-    ($check:path; $($name:ident: $crsqlite:expr, $before:ident, $command:expr $(, $done:expr)?;)*) => {
+    ($check:path; $($name:ident: $tables:ident, $before:ident, $command:expr $(, $done:expr)?;)*) => {
         $(#[test]
         fn $name() {
             let done: Option<&str> = None $(.or(Some($done)))?;
-            let (crsqlite, before) = ($crsqlite, $crate::cases::Before::$before);
-            $check($crate::cases::Case { crsqlite, before, command: $command, done });
+            let tables = $crate::cases::Tables::$tables;
+            let before = $crate::cases::Before::$before;
+            $check($crate::cases::Case { tables, before, command: $command, done });
         })*
     };
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
-use crate::cases::{Before, Case};
+use crate::cases::{Before, Case, Tables};
 use crate::common::{Client, dotfill};
 use crate::shim::{Ended, Fault, call};
 
@@ -52,6 +52,36 @@ const COUNTERS: [&str; 11] = [
     "_dotfill_migrations.proof",
 ];
 
+/// The same, of published change records: their number in each transaction is what rows were left.
+const PLACES: [&str; 4] = [
+    "crsql_site_id.site_id",
+    "crsql_db_versions.site_id",
+    "t__crsql_clock.db_version",
+    "t__crsql_clock.seq",
+];
+
+impl Case {
+    fn replicated(self) -> bool {
+        self.tables != Tables::Plain
+    }
+
+    /// True where a column is the same however often the command was disturbed.
+    fn is_told(self, column: &str) -> bool {
+        let native = self.tables == Tables::Native;
+        !(COUNTERS.contains(&column) || native && PLACES.contains(&column))
+    }
+
+    /// The change records.
+    fn records(self) -> &'static str {
+        match self.tables {
+            Tables::Native => {
+                "SELECT \"table\", pk, cid, val, col_version, cl FROM crsql_changes ORDER BY 1, 2, 3"
+            }
+            _ => "SELECT * FROM crsql_changes ORDER BY 1, 2, 3",
+        }
+    }
+}
+
 /// The folders of one case.
 pub struct Scene {
     pub case: Case,
@@ -64,17 +94,19 @@ impl Scene {
         let scene = Self { case, folder: TempDir::new().unwrap() };
         let template = scene.place("template");
         fs::create_dir(&template).unwrap();
-        fs::write(template.join("m.toml"), MIGRATION).unwrap();
+        let delivery = if case.tables == Tables::Native { "native" } else { "derive" };
+        let migration = MIGRATION.replace("derive", delivery);
+        fs::write(template.join("m.toml"), migration).unwrap();
         if case.before == Before::Deltas {
             let other = template.join("other.db");
-            drop(database(&other, case.crsqlite));
+            drop(database(&other, case.replicated()));
             expect(&template, "run @m.toml --db @other.db", 0);
             expect(&template, "export @m.toml --db @other.db --deltas @deltas", 0);
             settle(&other);
             fs::remove_file(&other).unwrap();
         }
         let path = template.join("t.db");
-        let client = database(&path, case.crsqlite);
+        let client = database(&path, case.replicated());
         match case.before {
             Before::Rows => {}
             Before::HalfRun => {
@@ -144,13 +176,32 @@ impl Scene {
         );
         for table in tables {
             let Value::Text(name) = &table[0] else { panic!("a table's name") };
-            dump.extend(rows(&client, &select(&client, name)));
+            dump.extend(rows(&client, &self.select(&client, name)));
         }
-        if self.case.crsqlite {
-            dump.extend(rows(&client, "SELECT * FROM crsql_changes ORDER BY 1, 2, 3"));
+        if self.case.replicated() {
+            dump.extend(rows(&client, self.case.records()));
+            let doubled = "SELECT 'doubled', site_id, db_version, seq FROM t__crsql_clock
+                           GROUP BY site_id, db_version, seq HAVING count(*) > 1";
+            dump.extend(rows(&client, doubled));
         }
         dump.extend(files(place));
         dump
+    }
+
+    /// All columns of a table that are told, in order of all.
+    fn select(&self, client: &Client, table: &str) -> String {
+        let columns: Vec<String> = client
+            .rows("SELECT name FROM pragma_table_info(?1)", [table])
+            .into_iter()
+            .filter_map(|row| match &row[0] {
+                Value::Text(name) => Some(name.clone()),
+                _ => None,
+            })
+            .filter(|name| self.case.is_told(&format!("{table}.{name}")))
+            .map(|name| format!("\"{name}\""))
+            .collect();
+        let columns = if columns.is_empty() { "count(*)".to_owned() } else { columns.join(", ") };
+        format!("SELECT '{table}', {columns} FROM \"{table}\" ORDER BY {columns}")
     }
 }
 
@@ -204,22 +255,6 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(entry.path(), to).unwrap();
         }
     }
-}
-
-/// All columns of a table but the counters, in order of all.
-fn select(client: &Client, table: &str) -> String {
-    let columns: Vec<String> = client
-        .rows("SELECT name FROM pragma_table_info(?1)", [table])
-        .into_iter()
-        .filter_map(|row| match &row[0] {
-            Value::Text(name) => Some(name.clone()),
-            _ => None,
-        })
-        .filter(|name| !COUNTERS.contains(&format!("{table}.{name}").as_str()))
-        .map(|name| format!("\"{name}\""))
-        .collect();
-    let columns = if columns.is_empty() { "count(*)".to_owned() } else { columns.join(", ") };
-    format!("SELECT '{table}', {columns} FROM \"{table}\" ORDER BY {columns}")
 }
 
 fn rows(client: &Client, sql: &str) -> Vec<String> {
