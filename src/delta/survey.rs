@@ -298,3 +298,25 @@ fn first_rows(segment: &Segment, rows: &Rows, n: u64) -> Vec<Example> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ends_when_it_is_told_to() {
+        let chain = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/deltas/fixtures/v1");
+        let mut blocks = 0;
+        let whole = survey(&chain, 0, &mut |_| {
+            blocks += 1;
+            true
+        });
+        assert!(whole.expect("a chain").expect("to its end").whole && blocks > 2);
+        let mut left = 2;
+        let ended = survey(&chain, 0, &mut |_| {
+            left -= 1;
+            left > 0
+        });
+        assert_eq!((ended.expect("a chain"), left), (None, 0));
+    }
+}

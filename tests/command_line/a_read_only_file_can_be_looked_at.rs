@@ -128,3 +128,17 @@ fn a_log_that_cannot_be_read_is_named_with_the_remedy() {
         said.says(&["t.db", "write-ahead log", "make the folder writable"]);
     }
 }
+
+#[test]
+fn a_transaction_that_was_cut_short_is_named_with_the_remedy() {
+    let folder = proven();
+    alone(&folder);
+    folder.conn().pragma_update(None, "journal_mode", "delete").unwrap();
+    // Enough of a journal for SQLite to ask for the right to undo it.
+    folder.write("t.db-journal", [1; 1024]);
+    let locked = Locked::new(folder);
+    for command in ["plan", "doctor", "verify", "digest", "status"] {
+        let said = locked.call(command, &[]).expect(2);
+        said.says(&["t.db", "cut short", "make the folder writable"]);
+    }
+}

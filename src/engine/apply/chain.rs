@@ -9,7 +9,7 @@ use crossbeam::channel::{RecvTimeoutError, bounded};
 
 use super::Deltas;
 use crate::delta::{
-    ChainHeader, ChainReader, ChainStats, DeltaError, DirectorySource, StreamSource, verify_chain,
+    ChainHeader, ChainReader, ChainStats, DeltaError, DirectorySource, StreamSource,
 };
 use crate::engine::proof::reader;
 use crate::engine::{RunError, shapes};
@@ -30,15 +30,25 @@ pub(super) fn open(
             Ok((begin(source, cancel)?, None))
         }
         Deltas::Folder(dir) => {
-            let known = match verify_chain(&dir) {
-                Ok(stats) => Some(stats),
-                Err(DeltaError::Unfinished { .. }) => None,
-                Err(error) => return Err(error.into()),
+            let known = match verify(&dir, cancel) {
+                Err(RunError::Delta(DeltaError::Unfinished { .. })) => None,
+                other => Some(other?),
             };
             let source = DirectorySource::open(&dir);
             Ok((ChainReader::open(Box::new(source))?, known))
         }
     }
+}
+
+/// Verifies a whole folder without decompressing anything.
+fn verify(dir: &Path, cancel: &AtomicBool) -> Result<ChainStats, RunError> {
+    let mut chain = ChainReader::open_directory(dir)?;
+    while chain.next_item()?.is_some() {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(RunError::Interrupted { doing: "verifying the deltas" });
+        }
+    }
+    Ok(chain.finish()?)
 }
 
 /// Waits for the beginning of a stream, which may never come, or for a signal.
