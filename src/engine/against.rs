@@ -105,7 +105,7 @@ pub fn verify_against(
 ) -> Result<VerifyReport, RunError> {
     let began = Instant::now();
     let watch = Watch::new(Stage::Comparing, "comparing", &options.cancel, monitor);
-    let here = Replica::open(db, migration, &watch)?;
+    let (here, other) = open(db, migration, against, &watch)?;
     let mut comparing = Comparing {
         id: migration.id.to_string(),
         report: VerifyReport::new(migration),
@@ -113,36 +113,72 @@ pub fn verify_against(
         compared: Compared::default(),
         differences: Vec::new(),
         threads: options.threads,
-        watch: &watch,
     };
-    let (name, there) = match against {
-        Against::Digest { name, digest } => {
+    let mut report = match other {
+        Other::Digest(name, digest) => {
             comparing.with_digest(&here, name, digest, options)?;
-            (name.clone(), (**digest).clone())
+            comparing.finish((&here, None), name.to_owned(), digest.clone())
         }
-        Against::Replica(path) => {
-            let there = comparing.with_replica(&here, path, migration, options)?;
-            (path.display().to_string(), there)
+        Other::Replica(there) => {
+            let digest = comparing.with_replica(&here, &there, migration, options)?;
+            comparing.finish((&here, Some(&there)), there.db.display().to_string(), digest)
         }
     };
     watch.end();
-    let mut report = comparing.finish(&here, name, there, matches!(against, Against::Replica(_)));
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
 }
 
+/// The other side of a comparison.
+enum Other<'a> {
+    /// Where its digest was read from, and the digest.
+    Digest(&'a str, &'a DigestReport),
+    /// The replica at hand.
+    Replica(Box<Replica<'a>>),
+}
+
+/// Opens the replica and the other one, if that is at hand: both for their values alone where one
+/// of them cannot derive.
+fn open<'a>(
+    db: &Path,
+    migration: &Migration,
+    against: &'a Against,
+    watch: &'a Watch<'a>,
+) -> Result<(Replica<'a>, Other<'a>), RunError> {
+    let here = Replica::open(db, migration, watch)?;
+    let path = match against {
+        Against::Replica(path) => path,
+        Against::Digest { name, digest } => {
+            here.must_derive()?;
+            return Ok((here, Other::Digest(name, digest)));
+        }
+    };
+    if same_file(db, path) {
+        return Err(RunError::refused(
+            migration.id.as_str(),
+            format!("{} is the replica itself", path.display()),
+            "give --against another replica's file, or what `dotfill digest` printed there",
+        ));
+    }
+    let there = Replica::open(path, migration, watch)?;
+    if here.cannot_derive.is_none() && there.cannot_derive.is_none() {
+        return Ok((here, Other::Replica(Box::new(there))));
+    }
+    let there = Box::new(there.by_values(migration)?);
+    Ok((here.by_values(migration)?, Other::Replica(there)))
+}
+
 /// A comparison under way.
-struct Comparing<'w> {
+struct Comparing {
     id: String,
     report: VerifyReport,
     sums: Sums,
     compared: Compared,
     differences: Vec<Difference>,
     threads: usize,
-    watch: &'w Watch<'w>,
 }
 
-impl Comparing<'_> {
+impl Comparing {
     fn refused(&self, problem: impl Into<String>, remedy: &str) -> RunError {
         RunError::refused(&self.id, problem, remedy)
     }
@@ -240,31 +276,24 @@ impl Comparing<'_> {
     fn with_replica(
         &mut self,
         here: &Replica<'_>,
-        path: &Path,
+        there: &Replica<'_>,
         migration: &Migration,
         options: &CompareOptions,
     ) -> Result<DigestReport, RunError> {
-        if same_file(&here.db, path) {
-            return Err(self.refused(
-                format!("{} is the replica itself", path.display()),
-                "give --against another replica's file, or what `dotfill digest` printed there",
-            ));
-        }
-        let there = Replica::open(path, migration, self.watch)?;
         for (ours, theirs) in here.changes.iter().zip(&there.changes) {
             if shape(&ours.target) != shape(&theirs.target) {
-                let name = path.display().to_string();
+                let name = there.db.display().to_string();
                 return Err(self.other_shape(&theirs.target.table.name, &name));
             }
         }
         let mut diff = self.create_diff(options.diff.as_deref())?;
-        let mut sums = Sums::new(&there, migration)?;
+        let mut sums = Sums::new(there, migration)?;
         for index in 0..here.changes.len() {
             let (threads, bytes_max) = (self.threads, options.memory_bytes_max);
-            let walk = Walk { here, there: &there, index, threads, bytes_max };
+            let walk = Walk { here, there, index, threads, bytes_max };
             let found = walk.run(diff.as_mut())?;
             self.found(here, index, &found.here.findings, found.here.sources);
-            sums.add(&there, index, &found.there.findings, found.there.sources, Vec::new());
+            sums.add(there, index, &found.there.findings, found.there.sources, Vec::new());
             self.compared.in_flight += found.in_flight;
             self.compared.diverged += found.diverged;
             self.differences.extend(found.differences);
@@ -292,15 +321,18 @@ impl Comparing<'_> {
 
     fn finish(
         self,
-        here: &Replica<'_>,
+        (here, other): (&Replica<'_>, Option<&Replica<'_>>),
         against: String,
         there: DigestReport,
-        exact: bool,
     ) -> VerifyReport {
         let mut report = self.report;
-        let ours = self.sums.finish();
+        let (ours, exact) = (self.sums.finish(), other.is_some());
         let name = here.db.display().to_string();
-        let pair = Pair { here: (&name, &ours), there: (&against, &there) };
+        let values_only = [Some(here), other].into_iter().flatten().find_map(|replica| {
+            let problem = replica.cannot_derive.as_ref()?;
+            Some(format!("{} cannot derive: {problem}", replica.db.display()))
+        });
+        let pair = Pair { here: (&name, &ours), there: (&against, &there), values_only };
         let Judged { verdict, reason, notes } = judge(&pair, &self.compared, exact);
         let known: Vec<String> = self.differences.iter().map(Difference::example).collect();
         report.examples.retain(|example| !known.contains(example));

@@ -23,6 +23,7 @@ pub fn digest(
 ) -> Result<DigestReport, RunError> {
     let watch = Watch::new(Stage::Proving, "reading rows", &options.cancel, monitor);
     let replica = Replica::open(db, migration, &watch)?;
+    replica.must_derive()?;
     let mut sums = Sums::new(&replica, migration)?;
     let leaves = leaves_of(replica.changes.len());
     for index in 0..replica.changes.len() {

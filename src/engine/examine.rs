@@ -13,10 +13,10 @@ use super::watch::Watch;
 use crate::db::{DbError, Doing};
 use crate::layout::{Delivery, Layout, Target};
 use crate::migration::Migration;
-use crate::plan::resolve;
+use crate::plan::{PlanError, resolve, resolve_shipped};
 use crate::split::Range;
 use crate::state::{self, ChangeRow, MigrationRow, Phase};
-use crate::verify::{LeafSet, RowFacts, Tree};
+use crate::verify::{LeafSet, RangeProof, RowFacts, Tree};
 use crate::write::{WriteError, dirty_rows};
 
 /// Sends ranges to be looked at.
@@ -32,6 +32,31 @@ pub(super) struct Known {
     noted: bool,
 }
 
+impl Known {
+    fn new(
+        conn: &Connection,
+        mut target: Target,
+        change: &ChangeRow,
+        phase: Phase,
+    ) -> Result<Self, DbError> {
+        target.n = change.n;
+        target.delivery = Delivery::from_name(&change.delivery).unwrap_or(target.delivery);
+        target.overwrite = !change.column_added && matches!(target.layout, Layout::CrSqlite(_));
+        // A plain table that was fed goes on noting what others write.
+        let noted = target.delivery.writes_cells()
+            && match phase {
+                Phase::Closed => false,
+                Phase::Applied => is_noted(conn, change.n)?,
+                _ => true,
+            };
+        if !noted && target.delivery.writes_cells() {
+            // The notes are gone: the clock rows tell whose a cell is, where there are any.
+            target.delivery = Delivery::Elide;
+        }
+        Ok(Self { target, rows_total: change.rows_total, noted })
+    }
+}
+
 /// A replica on which a migration is open or closed.
 pub(super) struct Replica<'w> {
     /// The database file.
@@ -42,6 +67,10 @@ pub(super) struct Replica<'w> {
     pub row: MigrationRow,
     /// Its changes, in order.
     pub changes: Vec<Known>,
+    /// Why it cannot derive, where it was fed because it cannot.
+    pub cannot_derive: Option<String>,
+    /// True where its cells are not held against what its rows derive.
+    values_only: bool,
     conn: Connection,
     watch: &'w Watch<'w>,
 }
@@ -60,25 +89,44 @@ impl<'w> Replica<'w> {
         let row = check_phase(&conn, db, migration)?;
         // What was fed by deltas is not followed either.
         let closed = matches!(row.phase, Phase::Closed | Phase::Applied);
-        let mut changes = Vec::new();
+        let (mut changes, mut cannot_derive) = (Vec::new(), None);
         let known = ChangeRow::of(&conn, migration.id.as_str())?;
-        for (index, change) in known.into_iter().enumerate() {
-            let mut target = resolve(&mut conn, migration, index)?.target;
-            target.n = change.n;
-            target.delivery = Delivery::from_name(&change.delivery).unwrap_or(target.delivery);
-            target.overwrite = !change.column_added && matches!(target.layout, Layout::CrSqlite(_));
-            // A plain table that was fed goes on noting what others write.
-            let noted = target.delivery.writes_cells()
-                && (!closed || (row.phase == Phase::Applied && is_noted(&conn, change.n)?));
-            if !noted && target.delivery.writes_cells() {
-                // The notes are gone: the clock rows tell whose a cell is, where there are any.
-                target.delivery = Delivery::Elide;
-            }
-            changes.push(Known { target, rows_total: change.rows_total, noted });
+        for (index, change) in known.iter().enumerate() {
+            let target = match resolve(&mut conn, migration, index) {
+                Err(PlanError::Refused { problem, .. }) if closed => {
+                    cannot_derive.get_or_insert(problem);
+                    resolve_shipped(&mut conn, migration, index)?.target
+                }
+                other => other?.target,
+            };
+            changes.push(Known::new(&conn, target, change, row.phase)?);
         }
         watch.guard(&mut conn)?;
-        watch.expect(changes.iter().map(|change: &Known| change.rows_total).sum());
-        Ok(Self { db: db.to_owned(), closed, row, changes, conn, watch })
+        watch.expect(changes.iter().map(|change| change.rows_total).sum());
+        let (db, values_only) = (db.to_owned(), false);
+        Ok(Self { db, closed, row, changes, cannot_derive, values_only, conn, watch })
+    }
+
+    /// The same for a comparison of keys and cells alone.
+    pub(super) fn by_values(mut self, migration: &Migration) -> Result<Self, RunError> {
+        let known = ChangeRow::of(&self.conn, migration.id.as_str())?;
+        for (index, change) in known.iter().enumerate() {
+            let target = resolve_shipped(&mut self.conn, migration, index)?.target;
+            self.changes[index] = Known::new(&self.conn, target, change, self.row.phase)?;
+        }
+        Ok(Self { values_only: true, ..self })
+    }
+
+    /// Refuses a replica that cannot derive: nothing here says what its cells should hold.
+    pub(super) fn must_derive(&self) -> Result<(), RunError> {
+        let Some(problem) = &self.cannot_derive else { return Ok(()) };
+        Err(RunError::refused(
+            &self.row.id,
+            format!("{} cannot derive: {problem}", self.db.display()),
+            "`dotfill apply` of the whole chain looks for every shipped value and writes what \
+             differs; `dotfill verify --against` with the database file of a replica that derives \
+             compares the two",
+        ))
     }
 
     /// Keys that wait to be derived again.
@@ -153,7 +201,13 @@ impl<'w> Replica<'w> {
         let (watch, gate) = (Some(self.watch), RwLock::new(()));
         let found = prove_all(&self.db, target, threads, &gate, cut, detail, watch);
         let mut findings = self.watch.unless_cancelled(found)?;
-        if !self.changes[index].noted && self.closed && matches!(target.layout, Layout::Plain) {
+        if self.values_only {
+            findings.missed.clear();
+            findings.proof = RangeProof { digest: findings.proof.digest, ..RangeProof::default() };
+        } else if !self.changes[index].noted
+            && self.closed
+            && matches!(target.layout, Layout::Plain)
+        {
             findings.proof.unproven = findings.proof.differing;
         }
         Ok(findings)

@@ -102,6 +102,7 @@ pub fn verify(
     let began = Instant::now();
     let watch = Watch::new(Stage::Proving, "proving", &options.cancel, monitor);
     let replica = Replica::open(db, migration, &watch)?;
+    replica.must_derive()?;
     let mut report = VerifyReport::new(migration);
     report.rows_pending = replica.pending()?;
     let mut digest = RangeDigest::default();

@@ -122,6 +122,48 @@ fn to_a_replica_that_is_closed() {
     assert_eq!((applied.counter("rows_written"), &applied.json["phase"]), (10, &json!("closed")));
 }
 
+/// A plain copy without the column that the expression reads: its keys and cells are compared.
+#[test]
+fn to_a_replica_that_cannot_derive() {
+    let pair = Pair::filled(DERIVE);
+    let path = |name: &str| pair.b.folder().join(name).to_str().unwrap().to_owned();
+    let (copy, whole, list, some) = (path("copy.db"), path("whole"), path("list"), path("some"));
+    let conn = Connection::open(&copy).unwrap();
+    conn.execute("ATTACH ?1 AS origin", [pair.a.db()]).unwrap();
+    conn.execute_batch(
+        "PRAGMA journal_mode = WAL; CREATE TABLE machines(id INTEGER NOT NULL PRIMARY KEY);
+         INSERT INTO main.machines SELECT id FROM origin.machines",
+    )
+    .unwrap();
+    let export = ["export", "machines-owner", "--db", pair.a.db(), "--deltas"];
+    dotfill(&[&export[..], &[&whole]].concat()).expect_code(0);
+    dotfill(&["apply", &whole, "--db", &copy]).expect_code(0);
+    let verify = ["verify", "machines-owner", "--db", &copy, "--json"];
+    let against = [&verify[..], &["--against", pair.a.db(), "--diff", &list]].concat();
+    let equal = dotfill(&against).expect_code(0);
+    equal.expect_words(&[
+        "keys and values alone",
+        "cannot derive: value = ",
+        "no such column: app",
+    ]);
+    // Alone it has nothing to say, and neither has its digest.
+    let digest = ["digest", "machines-owner", "--db", &copy, "--json"];
+    for command in [&verify, &digest] {
+        dotfill(command).expect_code(2).expect_words(&["cannot derive", "`dotfill apply`"]);
+    }
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
+    conn.execute_batch("UPDATE main.machines SET owner = 'x' WHERE id IN (3, 7)").unwrap();
+    conn.execute_batch("UPDATE main.machines SET owner = NULL WHERE id = 9").unwrap();
+    let diverged = dotfill(&against).expect_code(3);
+    diverged.expect_words(&["3 rows with different values", "--only", "dotfill apply"]);
+    // From the other side alike.
+    dotfill(&["verify", "machines-owner", "--db", pair.a.db(), "--against", &copy]).expect_code(3);
+    dotfill(&[&export[..], &[&some, "--only", &list]].concat()).expect_code(0);
+    let applied = dotfill(&["apply", &some, "--db", &copy, "--json"]).expect_complete();
+    assert_eq!(applied.counter("rows_written"), 3);
+    dotfill(&against).expect_code(0);
+}
+
 #[test]
 fn to_a_replica_that_was_fed() {
     let pair = pair();
