@@ -6,7 +6,6 @@ use std::io::{BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use crate::delta_data::{Keys, VALUE, changes, extension, kept, migration, plain};
@@ -26,8 +25,10 @@ pub enum Carrier {
     Shipped,
     /// dotfill's segments for a receiver that has the same keys.
     Implied,
-    /// The rows of `crsql_changes`.
+    /// The rows of `crsql_changes`, one after the other.
     Changes,
+    /// The same, column by column for ten thousand at a time.
+    ChangesByColumn,
     /// A patchset of `SQLite`'s session extension.
     Patchset,
     /// The SQL that sqldiff prints.
@@ -36,8 +37,14 @@ pub enum Carrier {
 
 impl Carrier {
     /// All, in the order of the table.
-    pub const ALL: [Self; 5] =
-        [Self::Shipped, Self::Implied, Self::Changes, Self::Patchset, Self::Sqldiff];
+    pub const ALL: [Self; 6] = [
+        Self::Shipped,
+        Self::Implied,
+        Self::Changes,
+        Self::ChangesByColumn,
+        Self::Patchset,
+        Self::Sqldiff,
+    ];
 
     /// For the JSON and for the targets.
     pub fn id(self) -> &'static str {
@@ -45,6 +52,7 @@ impl Carrier {
             Self::Shipped => "dotfill_shipped",
             Self::Implied => "dotfill_implied",
             Self::Changes => "crsql_changes",
+            Self::ChangesByColumn => "crsql_changes_by_column",
             Self::Patchset => "patchset",
             Self::Sqldiff => "sqldiff",
         }
@@ -56,6 +64,7 @@ impl Carrier {
             Self::Shipped => "dotfill export",
             Self::Implied => "dotfill export --keys-of",
             Self::Changes => "crsql_changes, zstd -3",
+            Self::ChangesByColumn => "  the same, by columns",
             Self::Patchset => "session patchset, zstd -3",
             Self::Sqldiff => "sqldiff --primarykey, zstd -3",
         }
@@ -102,7 +111,8 @@ fn weigh(carrier: Carrier, keys: Keys, sender: &Path, options: &Options) -> Outc
     match carrier {
         Carrier::Shipped => export(sender, None, options),
         Carrier::Implied => implied(keys, sender, options),
-        Carrier::Changes => weigh_changes(keys, options),
+        Carrier::Changes => weigh_changes(keys, 1, options),
+        Carrier::ChangesByColumn => weigh_changes(keys, BATCH_RECORDS, options),
         Carrier::Patchset => compressed(File::open(patchset(keys, options)?)?),
         Carrier::Sqldiff => sqldiff(keys, sender, options),
     }
@@ -179,17 +189,12 @@ impl Write for Counter {
     }
 }
 
-/// All nine columns of each change record, in the order in which they were made: record by record,
-/// or column by column for ten thousand at a time, whichever is smaller.
-fn weigh_changes(keys: Keys, options: &Options) -> Outcome<u64> {
+/// All nine columns of each change record, in the order in which they were made, each column of
+/// `batch` records at a time. A value is a byte for the type, then the number as a zigzag varint, or
+/// the length as a varint and the bytes.
+fn weigh_changes(keys: Keys, batch: usize, options: &Options) -> Outcome<u64> {
     extension(options)?;
     let connection = sqlite::connect(&changes(keys, options)?, None)?;
-    Ok(weigh_records(&connection, 1)?.min(weigh_records(&connection, BATCH_RECORDS)?))
-}
-
-/// As above, columns of `batch` records at a time. A value is a byte for the type, then the number as
-/// a zigzag varint, or the length as a varint and the bytes.
-fn weigh_records(connection: &Connection, batch: usize) -> Outcome<u64> {
     let mut select = connection.prepare("SELECT * FROM changes ORDER BY rowid")?;
     let mut columns = vec![Vec::new(); select.column_count()];
     let mut encoder = zstd::Encoder::new(Counter(0), ZSTD_LEVEL)?;

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, params};
 
 use crate::failed::{Failed, Outcome};
-use crate::fixture::Random;
+use crate::fixture::{Random, alter};
 use crate::options::Options;
 use crate::sqlite;
 
 /// Part of the file names: raise it whenever what is made changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const ROWS_PER_TRANSACTION: u64 = 10_000;
 const NOTE_WORDS: u64 = 4;
 /// The value of each row.
@@ -79,17 +79,17 @@ pub fn plain(keys: Keys, options: &Options) -> Outcome<PathBuf> {
     })
 }
 
-/// The same rows in a table of cr-sqlite that has the column, empty.
+/// The same rows in a table of cr-sqlite, to which the extension has added the column, empty.
 pub fn replicated(keys: Keys, options: &Options) -> Outcome<PathBuf> {
     let extension = extension(options)?;
     let rows = plain(keys, options)?;
     kept(options, "crsqlite", keys, |path| {
         let connection = create(path, Some(extension), keys, options)?;
-        connection.execute_batch("ALTER TABLE machines ADD COLUMN owner TEXT")?;
         connection.query_row("SELECT crsql_as_crr('machines')", [], |_| Ok(()))?;
         connection.execute("ATTACH ?1 AS plain", [rows.to_string_lossy()])?;
         copy(&connection, options.rows)?;
         connection.execute_batch("DETACH plain")?;
+        alter(&connection)?;
         sqlite::checkpoint(&connection)?;
         sqlite::close(connection, Some(extension))
     })
