@@ -97,8 +97,8 @@ impl<'a> Job<'a> {
                 Phase::Applying
             }
         };
-        use_wal(&conn, db)?;
         let pace = Pace::new(db, options, clock, monitor, &migration.id)?;
+        use_wal(&conn, db)?;
         pace.wal.begin(&conn)?;
         let lease = lease(&mut conn, migration, begins, options, clock)?;
         let mut session = Session::new(conn, lease, monitor)?;

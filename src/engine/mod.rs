@@ -29,6 +29,7 @@ mod subject;
 mod verify;
 mod wal;
 mod walk;
+mod watch;
 mod writer;
 
 pub use against::{Against, CompareOptions, Comparison, verify_against};
@@ -42,6 +43,7 @@ pub use export::{Destination, ExportOptions, ExportReport, export};
 pub use job::percent;
 pub use run::run;
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
+pub use watch::LookOptions;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

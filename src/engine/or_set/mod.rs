@@ -10,7 +10,7 @@ mod proof;
 pub(super) use clear::{Cleared, roll_back};
 pub(super) use drain::{drain_all, drain_batch, finish_in};
 pub(super) use fill::fill;
-pub(super) use proof::{SetFindings, mend, prove, prove_all};
+pub(super) use proof::{Look, SetFindings, mend, prove};
 
 use rusqlite::Connection;
 
