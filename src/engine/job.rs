@@ -80,8 +80,7 @@ impl<'a> Job<'a> {
         let resolved = resolve_all(&mut conn, migration, purpose)?;
         check_triggers(migration, &resolved, options)?;
         check_known(&conn, migration)?;
-        super::or_set::check_tables(migration, &resolved, options.crsqlite.is_some())?;
-        super::or_set::check_views(&conn, migration, &resolved)?;
+        super::or_set::check(&conn, migration, &resolved, options.crsqlite.is_some())?;
         if purpose != Purpose::Tend {
             check_columns_are_free(&conn, migration, &resolved)?;
         }

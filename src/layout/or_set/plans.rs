@@ -126,9 +126,10 @@ fn place(kind: &Kind, replicated: bool, format: Option<SetFormat>) -> Place {
             key: kind.key.iter().map(|name| (*name).to_owned()).collect(),
         },
     };
-    let layout = match replicated {
-        true => SetLayout::CrSqlite { adds: CrTable::named("adds") },
-        false => SetLayout::Plain,
+    let layout = if replicated {
+        SetLayout::CrSqlite { adds: CrTable::named("adds") }
+    } else {
+        SetLayout::Plain
     };
     let target = SetTarget {
         n: 1,
