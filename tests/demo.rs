@@ -39,7 +39,7 @@ fn on_cr_sqlite_all_that_it_promises_holds() {
     let report = demo(&options(Some(extension())));
     let broken: Vec<_> = report.checks.iter().filter(|check| !check.held).collect();
     assert!(report.held && report.equal && broken.is_empty(), "{broken:#?}");
-    assert_eq!(report.checks.len(), 8, "{:#?}", report.checks);
+    assert_eq!(report.checks.len(), 10, "{:#?}", report.checks);
     assert_eq!(report.bill.measured.change_records, 0);
     assert_eq!(report.bill.naive_measured.unwrap().scaled.change_records, ROWS);
     for run in &report.runs {
@@ -50,6 +50,13 @@ fn on_cr_sqlite_all_that_it_promises_holds() {
         // Only the row whose source changed.
         assert_eq!(drain.change_records_written, 0, "{drain:#?}");
     }
+    let feeding = &report.feeding;
+    assert!(feeding.refusal.as_ref().unwrap().contains("app"), "{feeding:?}");
+    assert_eq!((feeding.apply.rows_written, feeding.rows_different), (ROWS, 0));
+    assert_eq!(report.bill.fed.delta_bytes, feeding.export.delta_bytes);
+    let naive = report.bill.naive_measured.unwrap().scaled.wire_bytes;
+    assert_eq!(report.bill.fed.naive_bytes, naive);
+    assert!(report.bill.fed.delta_bytes * 5 < naive, "{:?}", report.bill.fed);
     let users: u64 = report.drains.iter().map(|drain| drain.rows_user_written).sum();
     assert_eq!(users, 4, "two users' cells on each of two replicas");
     assert!(!report.made.databases[0].exists(), "a temporary folder goes");

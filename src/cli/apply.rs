@@ -48,6 +48,8 @@ fn render(report: &ApplyReport, args: &ApplyArgs) -> String {
     for (n, what) in [
         (report.rows_unchanged, "right already"),
         (report.rows_user_written, "users', left alone"),
+        (report.rows_noted, "other than here, where values are derived: noted"),
+        (report.rows_derived, "derived again"),
         (report.rows_deleted, "deleted here"),
         (report.rows_arrived, "that waited have arrived"),
         (report.rows_pending, "not here yet, remembered"),
@@ -92,6 +94,11 @@ fn what_next(report: &ApplyReport, args: &ApplyArgs) -> String {
             next("digest", id, db),
             next("close", id, db)
         ),
-        _ => format!("{} goes on deriving", next("run", id, db)),
+        "open" if report.rows_noted > 0 => format!(
+            "{} --against OTHER tells whether the replicas hold the same now",
+            next("verify", id, db)
+        ),
+        "open" => format!("{} goes on deriving", next("run", id, db)),
+        _ => format!("{} --against OTHER compares", next("verify", id, db)),
     }
 }

@@ -10,8 +10,8 @@ use super::args::VoiceArgs;
 use super::progress::Show;
 use super::{Failure, exit, output, plan, signals, units};
 use crate::demo::{
-    self, Amount, Bill, Check, DemoError, DemoReport, HOW_TO_GET_IT, Made, ReplicaRun, Step,
-    find_extension,
+    self, Amount, Bill, Check, DemoError, DemoReport, Fed, Feeding, HOW_TO_GET_IT, Made,
+    ReplicaRun, Step, find_extension,
 };
 use crate::monitor::{Monitor, Progress};
 
@@ -112,6 +112,7 @@ fn told(step: Step<'_>, options: &demo::DemoOptions, act: &mut Option<&str>) -> 
         Step::Made(made) => return self::made(made),
         Step::Planned(plan) => ("The plan, before anything is written", plan::render(plan)),
         Step::Filled(run) => ("The backfill", filled(run)),
+        Step::Fed(feeding) => ("A third replica, which cannot derive", fed(feeding)),
         Step::Checked(check) => ("What was promised", checked(check)),
         Step::TryingNaive => return String::new(),
     };
@@ -162,6 +163,24 @@ fn filled(run: &ReplicaRun) -> String {
     )
 }
 
+fn fed(feeding: &Feeding) -> String {
+    let (export, apply, name) = (&feeding.export, &feeding.apply, &feeding.replica);
+    let refusal = feeding.refusal.as_deref().unwrap_or("dotfill does not refuse to derive there");
+    format!(
+        "  {name}  a plain copy for reports, with the columns id and region only:\n  \
+         {:>width$}  {refusal}\n  \
+         {name}  {} rows fed by `export` from a.db and `apply`, found in the data in {}: {} of \
+         deltas in {} segments, {:.2} B a row\n",
+        "",
+        units::count(apply.rows_written),
+        units::seconds(feeding.seconds),
+        units::bytes(export.delta_bytes),
+        units::count(export.segments),
+        export.bytes_per_row,
+        width = name.len(),
+    )
+}
+
 fn checked(check: &Check) -> String {
     let mark = if check.held { "held  " } else { "BROKEN" };
     format!("  {mark}  {}\n", check.what)
@@ -205,7 +224,21 @@ fn bill(bill: &Bill) -> String {
             units::seconds(naive.merge_seconds)
         );
     }
-    out
+    out + &fed_bill(&bill.fed)
+}
+
+/// What the third replica took on the wire.
+#[expect(clippy::cast_precision_loss, reason = "ratios for people")]
+fn fed_bill(fed: &Fed) -> String {
+    let cost = |bytes: u64| {
+        let per_row = bytes as f64 / fed.rows.max(1) as f64;
+        format!("{} ({per_row:.2} B a row)", units::bytes(bytes))
+    };
+    let mut out = format!("  third replica: {} of deltas", cost(fed.delta_bytes));
+    if fed.naive_bytes > 0 {
+        let _ = write!(out, "; change records of an UPDATE: {}", cost(fed.naive_bytes));
+    }
+    out + "\n"
 }
 
 fn line(what: &str, cells: &[String; 5]) -> String {

@@ -10,6 +10,7 @@ use crate::migration::MigrationError;
 use crate::phase::PhaseError;
 use crate::plan::PlanError;
 use crate::throttle::TuningError;
+use crate::verify::ProofError;
 use crate::write::WriteError;
 
 /// Why a command failed, and the code that it exits with.
@@ -21,13 +22,15 @@ pub struct Failure {
     pub message: String,
     /// Further keys of the JSON object.
     pub details: Map<String, Value>,
+    /// True where the database's file failed and the message does not name it.
+    pub of_file: bool,
 }
 
 impl Failure {
     /// A failure with exit code `code`.
     #[must_use]
     pub fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), details: Map::new() }
+        Self { code, message: message.into(), details: Map::new(), of_file: false }
     }
 
     /// A command that does not fit: exit code 2, nothing was written.
@@ -56,7 +59,7 @@ impl Failure {
 
 impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
-        Self::new(db_code(&error), error.to_string())
+        Self { of_file: error.is_of_file(), ..Self::new(db_code(&error), error.to_string()) }
     }
 }
 
@@ -68,20 +71,34 @@ impl From<MigrationError> for Failure {
 
 impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
-        Self::new(plan_code(&error), error.to_string())
+        let of_file = matches!(&error, PlanError::Db(error) if error.is_of_file());
+        Self { of_file, ..Self::new(plan_code(&error), error.to_string()) }
     }
 }
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        let failure = Self::new(run_code(&error), message(&error));
+        let of_file = db_error(&error).is_some_and(DbError::is_of_file);
+        let failure = Self { of_file, ..Self::new(run_code(&error), message(&error)) };
         match error {
+            RunError::Interrupted { .. } => failure.with("outcome", "interrupted"),
             RunError::Held { migration, owner, percent } => {
                 failure.with("migration", migration).with("owner", owner).with("percent", percent)
             }
             RunError::Refused { migration, .. } => failure.with("migration", migration),
             _ => failure,
         }
+    }
+}
+
+/// The failure of the database behind that of a job, where there is one.
+fn db_error(error: &RunError) -> Option<&DbError> {
+    match error {
+        RunError::Db(error)
+        | RunError::Write(WriteError::Db(error))
+        | RunError::Proof(ProofError::Db(error))
+        | RunError::Plan(PlanError::Db(error)) => Some(error),
+        _ => None,
     }
 }
 
@@ -134,6 +151,7 @@ fn run_code(error: &RunError) -> u8 {
         RunError::Db(error) | RunError::Write(WriteError::Db(error)) => db_code(error),
         RunError::Tuning(_) | RunError::Refused { .. } => exit::REFUSED,
         RunError::Held { .. } | RunError::Write(WriteError::Replaced) => exit::ELSEWHERE,
+        RunError::Interrupted { .. } => exit::RESUMABLE,
         RunError::NotProven { .. } => exit::DIVERGED,
         RunError::Delta(error) => delta_code(error),
         RunError::Phase(error) => phase_code(error),

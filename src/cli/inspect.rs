@@ -2,22 +2,45 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::args::InspectArgs;
-use super::{Failure, exit, output, units};
+use super::progress::Show;
+use super::{Context, Failure, exit, output, units};
 use crate::db::quote::ident;
 use crate::delta::{ChangeSurvey, Survey, survey};
+use crate::monitor::{Monitor, Progress, Stage};
+
+/// How often progress is shown at most.
+const SHOW: Duration = Duration::from_millis(100);
 
 /// Runs the command: exit code 0 where the deltas are whole, 1 where they are not.
 ///
 /// # Errors
 /// [`Failure`] where there is nothing that could be read.
-pub fn run(args: &InspectArgs, json: bool) -> Result<u8, Failure> {
-    let found = survey(&args.path, args.rows)
-        .map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
-    if json {
+pub fn run(args: &InspectArgs, context: &Context) -> Result<u8, Failure> {
+    let show = Show::new(context.voice, &context.bars);
+    let mut progress = Progress { phase: Stage::Inspecting, ..Progress::default() };
+    let mut shown: Option<Instant> = None;
+    let mut go_on = |found: &Survey| {
+        if shown.is_none_or(|at| at.elapsed() >= SHOW) {
+            shown = Some(Instant::now());
+            progress.rows_done = found.changes.iter().map(|change| change.rows).sum();
+            show.progress(&progress);
+        }
+        !context.cancel.load(Ordering::Relaxed)
+    };
+    let result = survey(&args.path, args.rows, &mut go_on);
+    show.finish();
+    let found = result.map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
+    let Some(found) = found else {
+        let message = "interrupted while inspecting; nothing was written";
+        return Err(Failure::new(exit::RESUMABLE, message).with("outcome", "interrupted"));
+    };
+    if context.voice.json {
         output::print_json(&machine(&args.path, &found))?;
     } else {
         output::print(&people(&args.path, &found))?;

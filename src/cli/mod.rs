@@ -100,8 +100,8 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
         Command::Status(args) => status::run(args, json),
         Command::Stop(args) => stop::run(args, context),
         Command::Wait(args) => wait::run(args, context),
-        Command::Verify(args) => verify::run(args, json),
-        Command::Digest(args) => digest::run(args),
+        Command::Verify(args) => verify::run(args, context),
+        Command::Digest(args) => digest::run(args, context),
         Command::Close(args) => close::run(args, context),
         Command::Advance(args) => advance::run(args, context),
         Command::Ack(args) => ack::run(args, context),
@@ -110,7 +110,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
         Command::Forget(args) => forget::run(args, json),
         Command::Export(args) => export::run(args, context),
         Command::Apply(args) => apply::run(args, context),
-        Command::Inspect(args) => inspect::run(args, json),
+        Command::Inspect(args) => inspect::run(args, context),
         Command::Quarantine(args) => quarantine::run(args, context),
         Command::Admit(args) => admit::run(args, context),
         Command::Schema(args) => schema::run(args, json),
@@ -129,6 +129,9 @@ fn report(failure: &Failure, cli: &Cli) -> u8 {
             .details
             .entry("migration")
             .or_insert_with(|| json!(which::id(argument).unwrap_or_else(|_| argument.to_owned())));
+    }
+    if let Some(db) = database(&cli.command).filter(|_| failure.of_file) {
+        failure.message = format!("{db}: {}", failure.message);
     }
     if cli.voice.json {
         // The message follows on standard error in any case.
@@ -166,6 +169,35 @@ fn migration(command: &Command) -> Option<&str> {
         | Command::Admit(_)
         | Command::Inspect(_)
         | Command::Doctor(_)
+        | Command::Demo(_)
+        | Command::Completions(_) => None,
+    }
+}
+
+/// The database that a command works on; both where it compares two.
+fn database(command: &Command) -> Option<String> {
+    let one = |db: &Path| Some(db.display().to_string());
+    match command {
+        Command::Plan(args) => one(&args.one.db.db),
+        Command::Run(args) => one(&args.one.db.db),
+        Command::Status(args) => one(&args.db.db),
+        Command::Stop(args) | Command::Forget(args) | Command::Schema(args) => one(&args.db.db),
+        Command::Wait(args) => one(&args.one.db.db),
+        Command::Verify(args) => match &args.against {
+            Some(other) => Some(format!("{} or {}", args.one.db.db.display(), other.display())),
+            None => one(&args.one.db.db),
+        },
+        Command::Digest(args) => one(&args.one.db.db),
+        Command::Close(args) => one(&args.one.db.db),
+        Command::Rollback(args) => one(&args.one.db.db),
+        Command::Advance(args) => one(&args.one.db.db),
+        Command::Ack(args) => one(&args.one.db.db),
+        Command::Admit(args) => one(&args.db.db),
+        Command::Export(args) => one(&args.one.db.db),
+        Command::Apply(args) => one(&args.db.db),
+        Command::Doctor(args) => one(&args.db.db),
+        Command::Quarantine(_)
+        | Command::Inspect(_)
         | Command::Demo(_)
         | Command::Completions(_) => None,
     }

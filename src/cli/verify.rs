@@ -1,31 +1,39 @@
 //! `verify`: the local proof, made again, and the comparison with another replica.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::args::VerifyArgs;
-use super::{Failure, against, exit, output, units, which};
+use super::progress::Show;
+use super::{Context, Failure, against, exit, output, units, which};
 use crate::engine::{
-    self, CompareOptions, Comparison, Difference, Held, RowVerdict, Verdict, VerifyReport,
+    self, CompareOptions, Comparison, Difference, Held, LookOptions, RowVerdict, Verdict,
+    VerifyReport,
 };
 
 /// Runs the command.
 ///
 /// # Errors
 /// [`Failure`]; nothing is written to a database in any case.
-pub fn run(args: &VerifyArgs, json: bool) -> Result<u8, Failure> {
+pub fn run(args: &VerifyArgs, context: &Context) -> Result<u8, Failure> {
     let db = &args.one.db.db;
     let migration = which::migration(&args.one)?;
-    let report = match &args.against {
-        None => engine::verify(db, &migration, args.threads)?,
-        Some(argument) => {
-            let other = against::resolve(argument)?;
-            let options = CompareOptions { threads: args.threads, diff: args.diff.clone() };
-            engine::verify_against(db, &migration, &other, &options)?
+    let other = args.against.as_deref().map(against::resolve).transpose()?;
+    let (threads, cancel) = (args.threads, Arc::clone(&context.cancel));
+    let show = Show::new(context.voice, &context.bars);
+    let result = match &other {
+        None => engine::verify(db, &migration, &LookOptions { threads, cancel }, &show),
+        Some(other) => {
+            let diff = args.diff.clone();
+            let options = CompareOptions { threads, diff, cancel, ..CompareOptions::default() };
+            engine::verify_against(db, &migration, other, &options, &show)
         }
     };
-    if json {
+    show.finish();
+    let report = result?;
+    if context.voice.json {
         output::print_json(&report)?;
     } else {
         output::print(&render(&report))?;

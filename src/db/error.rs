@@ -58,6 +58,26 @@ impl DbError {
         }
     }
 
+    /// True when the file or the disk failed, and not what was asked of it: the message wants the
+    /// name of the database, which its statements do not know.
+    #[must_use]
+    pub fn is_of_file(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        let Self::Sql { source, .. } = self else { return false };
+        matches!(
+            source.sqlite_error_code(),
+            Some(
+                Code::SystemIoFailure
+                    | Code::DiskFull
+                    | Code::CannotOpen
+                    | Code::ReadOnly
+                    | Code::DatabaseCorrupt
+                    | Code::NotADatabase
+                    | Code::FileLockingProtocolFailed
+            )
+        )
+    }
+
     /// True when one row's expression or constraint failed, as opposed to the file or the disk.
     #[must_use]
     pub fn is_row_error(&self) -> bool {
@@ -104,6 +124,12 @@ fn remedy_for(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
         Some(Code::DiskFull) => {
             "; free some disk space and repeat the command: it continues where it stopped"
+        }
+        Some(Code::SystemIoFailure) => {
+            "; the disk or its file system failed: see the system's log, then repeat the command"
+        }
+        Some(Code::CannotOpen) => {
+            "; see that this user may write the file and its folder, then repeat the command"
         }
         Some(Code::DatabaseCorrupt) => {
             "; the file is damaged: restore it from a backup or another replica, and check it \

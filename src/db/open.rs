@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{DbError, Doing};
+use super::{DbError, Doing, immutable};
 
 /// The first bytes of every database.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -25,7 +25,7 @@ pub enum Access {
     Write,
 }
 
-/// Opens an existing database file.
+/// Opens an existing database file. One that is only read may lie where nothing can be written.
 ///
 /// The connection waits at most 250 ms for a lock, so that a caller can look at its cancel flag
 /// between tries; keeps at most 8 MiB of pages; treats a name in double quotes that is no column
@@ -33,15 +33,29 @@ pub enum Access {
 ///
 /// # Errors
 /// [`DbError::Unusable`] when the file is missing, no database, encrypted, truncated, or not
-/// writable although `access` asks for it. Nothing is written in any of these cases.
+/// writable although `access` asks for it; or where something beside it cannot be read. Nothing is
+/// written in any of these cases.
 pub fn open(path: &Path, access: Access) -> Result<Connection, DbError> {
     check_file(path, access)?;
+    match connect(path, access) {
+        Err(error) if access == Access::Read && immutable::is_called_for(&error) => {
+            configure(immutable::open(path, &error)?, path)
+        }
+        other => other,
+    }
+}
+
+fn connect(path: &Path, access: Access) -> Result<Connection, DbError> {
     let flags = match access {
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
     let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .doing(format!("open {}", path.display()))?;
+    configure(conn, path)
+}
+
+fn configure(conn: Connection, path: &Path) -> Result<Connection, DbError> {
     conn.busy_timeout(Duration::from_millis(250)).doing("set the busy timeout")?;
     for off in [DbConfig::SQLITE_DBCONFIG_DQS_DDL, DbConfig::SQLITE_DBCONFIG_DQS_DML] {
         conn.set_db_config(off, false).doing("configure the connection")?;

@@ -40,6 +40,8 @@ const HEAD_BYTES: usize = 11;
 pub struct EncodedBlock {
     pub(super) bytes: Vec<u8>,
     rows: u32,
+    /// Bytes of the rows before they were encoded.
+    pub(super) expanded: usize,
     pub(super) first: Vec<Datum>,
     pub(super) last: Vec<Datum>,
 }
@@ -88,7 +90,8 @@ pub fn encode_block(shape: &Shape, rows: &Rows) -> Result<EncodedBlock, DeltaErr
     out[..4].copy_from_slice(&length(total).to_le_bytes());
     let digest = blake3::hash(&out);
     out.extend_from_slice(digest.as_bytes());
-    Ok(EncodedBlock { bytes: out, rows: length(rows.len()), first, last })
+    let expanded = rows.byte_size();
+    Ok(EncodedBlock { bytes: out, rows: length(rows.len()), expanded, first, last })
 }
 
 fn put_column(column: &Column, out: &mut Vec<u8>) -> Result<(), DeltaError> {
@@ -237,10 +240,15 @@ fn get_implied(cursor: &mut Cursor<'_>, columns: usize) -> Result<ImpliedKeys, B
     Ok(ImpliedKeys { first, last, digest: cursor.array()? })
 }
 
-/// Decodes a block whose digest has been compared; `cursor` ends before the digest.
-pub(super) fn decode(cursor: Cursor<'_>, shape: &Shape) -> Result<Rows, Bad> {
+/// Decodes a block whose digest has been compared; `cursor` ends before the digest. Returns also
+/// how many bytes were expanded, which is at most `limit` and twice [`ROWS_BYTES_MAX`].
+pub(super) fn decode(
+    cursor: Cursor<'_>,
+    shape: &Shape,
+    limit: usize,
+) -> Result<(Rows, usize), Bad> {
     let parts = parts(cursor, shape)?;
-    let mut budget = codec::Budget::new(ROWS_BYTES_MAX);
+    let mut budget = codec::Budget::new(ROWS_BYTES_MAX.min(limit));
     let mut columns = Vec::with_capacity(parts.columns.len());
     for (at, bytes) in parts.columns {
         let mut cursor = Cursor::new(bytes, at);
@@ -249,5 +257,5 @@ pub(super) fn decode(cursor: Cursor<'_>, shape: &Shape) -> Result<Rows, Bad> {
     }
     let values = columns.pop().unwrap_or_default();
     let keys = parts.implied.map_or(Keys::Shipped(columns), Keys::Implied);
-    Ok(Rows { keys, values })
+    Ok((Rows { keys, values }, budget.spent()))
 }

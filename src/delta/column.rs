@@ -27,10 +27,15 @@ pub struct Column {
     /// The length in `bytes`, or 0.
     lengths: Vec<u32>,
     bytes: Vec<u8>,
+    /// A value of 4 GiB was among them, which cannot be kept.
+    overflowed: bool,
 }
 
 /// What a value costs besides its bytes, in bytes: what [`Column::byte_size`] counts for each.
 pub(super) const CELL_BYTES: usize = 16;
+
+/// More bytes than any limit, for each of as many columns as a table may have.
+const TOO_LARGE: usize = usize::MAX >> 12;
 
 impl Column {
     /// No values.
@@ -39,10 +44,8 @@ impl Column {
         Self::default()
     }
 
-    /// Adds a value.
-    ///
-    /// # Panics
-    /// On a text or blob of 4 GiB or more, which `SQLite` cannot store.
+    /// Adds a value. A text or blob of 4 GiB or more, which `SQLite` does not store, is not kept:
+    /// the column is from then on too large to be encoded ([`Self::byte_size`]).
     pub fn push(&mut self, value: ValueRef<'_>) {
         match value {
             ValueRef::Null => self.push_word(Class::Null, 0),
@@ -71,10 +74,19 @@ impl Column {
     pub(super) fn push_made(&mut self, class: Class, make: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         make(&mut self.bytes);
-        let length = u32::try_from(self.bytes.len() - start);
+        self.end(class, start, self.bytes.len() - start);
+    }
+
+    /// Ends a value of `length` bytes, which begins at `start`.
+    fn end(&mut self, class: Class, start: usize, length: usize) {
+        let kept = u32::try_from(length);
+        if kept.is_err() {
+            self.overflowed = true;
+            self.bytes.truncate(start);
+        }
         self.classes.push(class);
         self.words.push(start as u64);
-        self.lengths.push(length.expect("SQLite stores no value of 4 GiB"));
+        self.lengths.push(kept.unwrap_or(0));
     }
 
     /// The value at `i`.
@@ -128,9 +140,13 @@ impl Column {
         self.classes.is_empty()
     }
 
-    /// Bytes that the values take, at 16 a value and those of texts and blobs.
+    /// Bytes that the values take, at 16 a value and those of texts and blobs; more than any limit
+    /// where one of them was too large to be kept.
     #[must_use]
     pub fn byte_size(&self) -> usize {
+        if self.overflowed {
+            return TOO_LARGE;
+        }
         self.classes.len() * CELL_BYTES + self.bytes.len()
     }
 }
@@ -143,5 +159,20 @@ impl PartialEq for Column {
                 Class::Text | Class::Blob => self.bytes_at(i) == other.bytes_at(i),
                 Class::Null | Class::Integer | Class::Real => self.words[i] == other.words[i],
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_4_gib_is_not_kept_and_makes_the_column_too_large() {
+        let mut column = Column::new();
+        column.push(ValueRef::Text(b"a"));
+        assert_eq!(column.byte_size(), CELL_BYTES + 1);
+        column.end(Class::Text, 1, 1 << 32);
+        assert_eq!((column.len(), column.byte_size()), (2, TOO_LARGE));
+        assert_eq!(column.get(1), ValueRef::Text(b""));
     }
 }

@@ -128,9 +128,11 @@ impl DeltaError {
 fn remedy_for(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull => "; free some disk space and repeat the command",
-        io::ErrorKind::PermissionDenied => "; give this user the right to it",
+        io::ErrorKind::PermissionDenied => {
+            "; give this user the right to it, then repeat the command"
+        }
         io::ErrorKind::BrokenPipe => "; whoever read it has gone: repeat the command",
-        _ => "",
+        _ => "; when that is mended, repeat the command",
     }
 }
 

@@ -22,6 +22,10 @@
 //!   names the file and the offset. Nothing of a file is handed out before all of it is verified.
 //! - A reader holds at most one file ([`FILE_BYTES_MAX`]) and what its caller has decoded: at most
 //!   [`ROWS_BYTES_MAX`] a block, and some times that while it is being decoded.
+//! - The work that a file can make is bounded too, whatever it claims: a segment has at most
+//!   [`SEGMENT_BLOCKS_MAX`] blocks and [`SEGMENT_ROWS_MAX`] rows, and all of its blocks together
+//!   expand to at most [`SEGMENT_EXPANDED_MAX`] bytes (texts of dictionaries included, used or
+//!   not): a second or two of one core. Writers stay below half of that.
 //! - Nothing is ever rewritten: a chain grows at its end, past a manifest too.
 //!
 //! # Operations
@@ -72,6 +76,15 @@ pub const ROWS_MAX: usize = 1 << 18;
 
 /// Bytes of one file of a chain, at most.
 pub const FILE_BYTES_MAX: usize = 32 << 20;
+
+/// Blocks of one segment, at most.
+pub const SEGMENT_BLOCKS_MAX: usize = 1 << 16;
+
+/// Rows of one segment, at most.
+pub const SEGMENT_ROWS_MAX: u64 = 1 << 22;
+
+/// Bytes that decoding all blocks of one segment produces, at most.
+pub const SEGMENT_EXPANDED_MAX: usize = 1 << 30;
 
 /// Bytes of a BLAKE3 digest.
 const DIGEST_BYTES: usize = 32;

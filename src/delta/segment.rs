@@ -9,10 +9,13 @@
 //! ([`super::block`]).
 //!
 //! # Invariants
-//! The key range is for people: rows between need not be in any order. It is left out where its
+//! What all blocks of a segment expand to is bounded, not only each of them: see
+//! [`super::SEGMENT_EXPANDED_MAX`]. The key range is for people: rows between need not be in any order. It is left out where its
 //! keys take more than 4 KiB.
 
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::block::{self, BlockEntry, EncodedBlock};
 use super::cursor::{Cursor, length, put_bytes};
@@ -21,7 +24,9 @@ use super::file::{self, FileKind, Prefix, Verified};
 use super::header::{ChainHeader, get_id};
 use super::map::FileBytes;
 use super::rows::Rows;
-use super::{DIGEST_BYTES, FILE_BYTES_MAX};
+use super::{
+    DIGEST_BYTES, FILE_BYTES_MAX, SEGMENT_BLOCKS_MAX, SEGMENT_EXPANDED_MAX, SEGMENT_ROWS_MAX,
+};
 use crate::db::Datum;
 
 /// Bytes of both keys of a range, at most.
@@ -60,6 +65,30 @@ pub struct Segment {
     checkpoint: String,
     range: Option<KeyRange>,
     blocks: Vec<BlockEntry>,
+    expanded: Arc<Mutex<Expanded>>,
+}
+
+/// What the blocks of a segment have expanded to, each counted once.
+#[derive(Debug)]
+struct Expanded {
+    of: Vec<usize>,
+    sum: usize,
+}
+
+impl Expanded {
+    fn new(blocks: usize) -> Self {
+        Self { of: vec![0; blocks], sum: 0 }
+    }
+
+    /// Bytes to which block `i` may expand.
+    fn limit(&self, i: usize) -> usize {
+        SEGMENT_EXPANDED_MAX.saturating_sub(self.sum - self.of[i])
+    }
+
+    fn note(&mut self, i: usize, bytes: usize) {
+        self.sum = self.sum - self.of[i] + bytes;
+        self.of[i] = bytes;
+    }
 }
 
 impl Segment {
@@ -127,10 +156,15 @@ impl Segment {
     ///
     /// # Errors
     /// [`DeltaError::Damaged`] and [`DeltaError::Unsupported`] where the block holds what this
-    /// release does not write; [`DeltaError::Shape`] where there is no such block.
+    /// release does not write, or expands to more than a segment may; [`DeltaError::Shape`] where
+    /// there is no such block.
     pub fn decode(&self, i: usize, header: &ChainHeader) -> Result<Rows, DeltaError> {
         let shape = header.shape(self.change)?;
-        block::decode(self.block(i)?, shape).map_err(|bad| bad.of(&self.name))
+        let block = self.block(i)?;
+        let limit = self.expanded.lock().limit(i);
+        let (rows, bytes) = block::decode(block, shape, limit).map_err(|bad| bad.of(&self.name))?;
+        self.expanded.lock().note(i, bytes);
+        Ok(rows)
     }
 
     /// Bytes of each column of block `i`, keys first, the value last; implied keys have none.
@@ -172,7 +206,8 @@ impl Segment {
         let (prefix, digest, head, range, blocks) = read().map_err(|bad| bad.of(name))?;
         let Head { change, rows, checkpoint, .. } = head;
         let (name, ordinal) = (name.to_owned(), prefix.ordinal);
-        Ok(Self { name, bytes, ordinal, digest, change, rows, checkpoint, range, blocks })
+        let expanded = Arc::new(Mutex::new(Expanded::new(blocks.len())));
+        Ok(Self { name, bytes, ordinal, digest, change, rows, checkpoint, range, blocks, expanded })
     }
 }
 
@@ -184,8 +219,20 @@ pub(super) fn build(
     blocks: &[EncodedBlock],
     checkpoint: &str,
 ) -> Result<(Vec<u8>, [u8; 32]), DeltaError> {
+    check_limits(blocks, checkpoint)?;
+    assemble(header, (ordinal, previous), change, blocks, checkpoint)
+}
+
+/// Refuses what a reader would refuse.
+fn check_limits(blocks: &[EncodedBlock], checkpoint: &str) -> Result<(), DeltaError> {
     let total: usize = blocks.iter().map(EncodedBlock::byte_len).sum();
+    let expanded = blocks.iter().fold(0_usize, |sum, block| sum.saturating_add(block.expanded));
+    let rows: usize = blocks.iter().map(|block| block.rows() as usize).sum();
     for (what, bytes, limit) in [
+        ("blocks of a segment", blocks.len(), SEGMENT_BLOCKS_MAX),
+        ("rows of a segment", rows, usize::try_from(SEGMENT_ROWS_MAX).unwrap_or(usize::MAX)),
+        // A dictionary counts for as many bytes again.
+        ("bytes of a segment's rows", expanded, SEGMENT_EXPANDED_MAX / 2),
         ("bytes of a checkpoint", checkpoint.len(), CHECKPOINT_BYTES_MAX),
         ("bytes of a segment", total + checkpoint.len(), FILE_BYTES_MAX - RANGE_BYTES_MAX),
     ] {
@@ -194,6 +241,16 @@ pub(super) fn build(
             return Err(DeltaError::TooLarge { what: what.to_owned(), bytes, limit });
         }
     }
+    Ok(())
+}
+
+fn assemble(
+    header: &ChainHeader,
+    (ordinal, previous): (u32, [u8; 32]),
+    change: usize,
+    blocks: &[EncodedBlock],
+    checkpoint: &str,
+) -> Result<(Vec<u8>, [u8; 32]), DeltaError> {
     let migration_digest = header.migration_digest;
     let prefix = Prefix { kind: FileKind::Segment, ordinal, previous, migration_digest };
     file::build(&prefix, |out| {
@@ -269,11 +326,14 @@ fn get_range(
 fn get_blocks(cursor: &mut Cursor<'_>, head: &Head) -> Result<Vec<BlockEntry>, Bad> {
     let start = cursor.clone();
     let mut blocks = Vec::new();
-    while cursor.left() > 0 {
+    if head.blocks as usize > SEGMENT_BLOCKS_MAX || head.rows > SEGMENT_ROWS_MAX {
+        return Err(start.bad("a segment has too many blocks, or rows"));
+    }
+    while cursor.left() > 0 && blocks.len() < head.blocks as usize {
         blocks.push(block::skim(cursor)?);
     }
     let rows: u64 = blocks.iter().map(|block| u64::from(block.rows)).sum();
-    if blocks.len() == head.blocks as usize && rows == head.rows {
+    if cursor.left() == 0 && blocks.len() == head.blocks as usize && rows == head.rows {
         Ok(blocks)
     } else {
         Err(start.bad("a segment does not have the blocks and rows that it claims"))
@@ -287,4 +347,85 @@ pub(super) fn blocks_of(content: &[u8]) -> Result<Cursor<'_>, Bad> {
     get_head(&mut cursor)?;
     check_head(content, &mut cursor)?;
     Ok(cursor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delta::{KeyShape, Scope, Shape, encode_block};
+    use crate::migration::MigrationId;
+    use rusqlite::types::ValueRef;
+
+    fn header() -> ChainHeader {
+        let key = KeyShape {
+            name: "id".to_owned(),
+            type_name: "INTEGER".to_owned(),
+            collation: "BINARY".to_owned(),
+        };
+        let shape = Shape {
+            table: "t".to_owned(),
+            column: "c".to_owned(),
+            type_name: "TEXT".to_owned(),
+            strict: false,
+            key: vec![key],
+        };
+        ChainHeader {
+            migration: MigrationId::new("m").expect("an id"),
+            migration_digest: [0; 32],
+            migration_text: String::new(),
+            tool_version: String::new(),
+            sqlite_version: String::new(),
+            scope: Scope::All,
+            shapes: vec![shape],
+        }
+    }
+
+    /// Rows from 0 on, each with `value`.
+    fn block(rows: i64, value: &str) -> EncodedBlock {
+        let mut batch = Rows::new(1);
+        for id in 0..rows {
+            batch.push([ValueRef::Integer(id)], ValueRef::Text(value.as_bytes()));
+        }
+        encode_block(&header().shapes[0], &batch).expect("a block")
+    }
+
+    /// The file that a forger makes.
+    fn forged(blocks: &[EncodedBlock]) -> Result<Segment, DeltaError> {
+        let header = header();
+        let (bytes, _) = assemble(&header, (1, [0; 32]), 0, blocks, "").expect("a file");
+        Segment::open("forged", Arc::new(FileBytes::Held(bytes)), &header)
+    }
+
+    fn refused<T: std::fmt::Debug>(result: Result<T, DeltaError>, word: &str) {
+        let error = result.expect_err("too much").to_string();
+        assert!(error.contains(word), "{error}");
+    }
+
+    #[test]
+    fn the_blocks_of_a_segment_expand_to_a_bounded_number_of_bytes_together() {
+        let large = block(1, &"x".repeat(15 << 20));
+        let blocks = vec![large; 80];
+        let segment = forged(&blocks).expect("some KiB");
+        assert!(segment.byte_len() < 1 << 20, "{}", segment.byte_len());
+        let most = SEGMENT_EXPANDED_MAX / (15 << 20);
+        let decode = |i: usize| segment.decode(i, &header());
+        for i in (0..most).chain(0..most) {
+            decode(i).expect("within the limit, as often as one likes");
+        }
+        refused(decode(most), "forged is damaged");
+        decode(0).expect("what was decoded before");
+        refused(build(&header(), (1, [0; 32]), 0, &blocks, ""), "of a segment's rows are too many");
+    }
+
+    #[test]
+    fn the_blocks_and_rows_of_a_segment_are_bounded() {
+        let blocks = vec![block(1, ""); SEGMENT_BLOCKS_MAX + 1];
+        refused(forged(&blocks), "too many blocks, or rows");
+        refused(build(&header(), (1, [0; 32]), 0, &blocks, ""), "blocks of a segment");
+        forged(&blocks[1..]).expect("as many as may be");
+        let blocks = vec![block(1 << 18, ""); 17];
+        refused(forged(&blocks), "too many blocks, or rows");
+        refused(build(&header(), (1, [0; 32]), 0, &blocks, ""), "rows of a segment");
+        forged(&blocks[1..]).expect("as many as may be");
+    }
 }

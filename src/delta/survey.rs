@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -100,27 +101,42 @@ pub struct Example {
 }
 
 /// Looks at a folder, a saved stream, or one file of a folder; `examples` rows of each change are
-/// returned. What is wrong is part of the result.
+/// returned. What is wrong is part of the result. `go_on` is asked after each block, with what was
+/// found so far; `None` is returned where it says no.
 ///
 /// # Errors
 /// [`DeltaError::Io`] where `path` cannot be read at all.
-pub fn survey(path: &Path, examples: u64) -> Result<Survey, DeltaError> {
+pub fn survey(
+    path: &Path,
+    examples: u64,
+    go_on: &mut dyn FnMut(&Survey) -> bool,
+) -> Result<Option<Survey>, DeltaError> {
     let mut survey = Survey::default();
-    let looked = look(path, examples, &mut survey);
-    if let Err(error) = looked {
-        if matches!(error, DeltaError::Io { .. }) {
-            return Err(error);
+    match look(path, &mut Looking { examples, go_on }, &mut survey) {
+        Ok(ControlFlow::Continue(())) => {}
+        Ok(ControlFlow::Break(())) => return Ok(None),
+        Err(error) if matches!(error, DeltaError::Io { .. }) => return Err(error),
+        Err(error) => {
+            survey.whole = false;
+            survey.problem = Some(error.to_string());
         }
-        survey.whole = false;
-        survey.problem = Some(error.to_string());
     }
-    Ok(survey)
+    Ok(Some(survey))
 }
 
-fn look(path: &Path, examples: u64, survey: &mut Survey) -> Result<(), DeltaError> {
+/// How a survey is made.
+struct Looking<'l> {
+    examples: u64,
+    go_on: &'l mut dyn FnMut(&Survey) -> bool,
+}
+
+/// Whether a survey was told to end.
+type Looked = Result<ControlFlow<()>, DeltaError>;
+
+fn look(path: &Path, looking: &mut Looking<'_>, survey: &mut Survey) -> Looked {
     let meta = std::fs::metadata(path).map_err(DeltaError::io("look at", show(path)))?;
     if meta.is_dir() {
-        return survey.chain(Box::new(DirectorySource::open(path)), examples);
+        return survey.chain(Box::new(DirectorySource::open(path)), looking);
     }
     let file = File::open(path).map_err(DeltaError::io("open", show(path)))?;
     let mut start = Vec::new();
@@ -131,12 +147,12 @@ fn look(path: &Path, examples: u64, survey: &mut Survey) -> Result<(), DeltaErro
     let file = File::open(path).map_err(DeltaError::io("open", show(path)))?;
     let mut source = StreamSource::new(show(path), BufReader::new(file));
     if start[10] == FileKind::Header as u8 {
-        return survey.chain(Box::new(source), examples);
+        return survey.chain(Box::new(source), looking);
     }
     let raw = source.next()?;
     let last = source.next()?.is_none();
     match raw {
-        Some(raw) if last => survey.lone(path, &raw, examples),
+        Some(raw) if last => survey.lone(path, &raw, looking),
         _ => Err(DeltaError::Order {
             file: show(path),
             offset: file::ORDINAL_AT,
@@ -146,7 +162,7 @@ fn look(path: &Path, examples: u64, survey: &mut Survey) -> Result<(), DeltaErro
 }
 
 impl Survey {
-    fn chain(&mut self, source: Box<dyn Source>, examples: u64) -> Result<(), DeltaError> {
+    fn chain(&mut self, source: Box<dyn Source>, looking: &mut Looking<'_>) -> Looked {
         let mut reader = ChainReader::open(source)?;
         let header = reader.header().clone();
         self.header(&header);
@@ -155,18 +171,22 @@ impl Survey {
             self.bytes = reader.stats().bytes;
             self.digest = Some(hex(&reader.stats().digest));
             match reader.next_item()? {
-                Some(Item::Segment(segment)) => self.segment(&segment, &header, examples)?,
+                Some(Item::Segment(segment)) => {
+                    if self.segment(&segment, &header, looking)?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
                 Some(Item::Manifest(manifest)) => self.facts = manifest.facts,
                 None => break,
             }
         }
         reader.finish()?;
         self.whole = true;
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// One file that is no header: the header lies beside it.
-    fn lone(&mut self, path: &Path, raw: &RawFile, examples: u64) -> Result<(), DeltaError> {
+    fn lone(&mut self, path: &Path, raw: &RawFile, looking: &mut Looking<'_>) -> Looked {
         let name = FileName { ordinal: 0, kind: FileKind::Header }.to_string();
         let beside = path.with_file_name(&name);
         if !beside.exists() {
@@ -187,12 +207,14 @@ impl Survey {
         self.digest = Some(hex(&verified.digest));
         if verified.prefix.kind == FileKind::Segment {
             let segment = Segment::open(&raw.name, Arc::clone(&raw.bytes), &header)?;
-            self.segment(&segment, &header, examples)?;
+            if self.segment(&segment, &header, looking)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         } else {
             self.facts = Manifest::read(verified, &raw.name)?.facts;
         }
         self.whole = true;
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     fn header(&mut self, header: &ChainHeader) {
@@ -225,23 +247,26 @@ impl Survey {
         &mut self,
         segment: &Segment,
         header: &ChainHeader,
-        examples: u64,
-    ) -> Result<(), DeltaError> {
+        looking: &mut Looking<'_>,
+    ) -> Looked {
         header.shape(segment.change())?;
         for i in 0..segment.blocks() {
             let sizes = segment.column_bytes(i, header)?;
             let rows = segment.decode(i, header)?;
             let change = &mut self.changes[segment.change()];
-            let missing = (examples - examples.min(change.rows)).min(rows.len() as u64);
+            let missing = looking.examples.saturating_sub(change.rows).min(rows.len() as u64);
             change.block(&rows, &sizes);
             self.examples.extend(first_rows(segment, &rows, missing));
+            if !(looking.go_on)(self) {
+                return Ok(ControlFlow::Break(()));
+            }
         }
         let change = &mut self.changes[segment.change()];
         change.segments += 1;
         change.bytes += segment.byte_len();
         self.segments += 1;
         self.rows += segment.rows();
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -272,4 +297,26 @@ fn first_rows(segment: &Segment, rows: &Rows, n: u64) -> Vec<Example> {
             value: literal(rows.value(i)),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ends_when_it_is_told_to() {
+        let chain = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/deltas/fixtures/v1");
+        let mut blocks = 0;
+        let whole = survey(&chain, 0, &mut |_| {
+            blocks += 1;
+            true
+        });
+        assert!(whole.expect("a chain").expect("to its end").whole && blocks > 2);
+        let mut left = 2;
+        let ended = survey(&chain, 0, &mut |_| {
+            left -= 1;
+            left > 0
+        });
+        assert_eq!((ended.expect("a chain"), left), (None, 0));
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::ReplicaRun;
+use super::{Feeding, ReplicaRun};
 use crate::plan::{Cost, Plan, Way};
 
 /// One line of the bill. Records, disk and wire are sums over both replicas; WAL and seconds are
@@ -45,10 +45,29 @@ pub struct Bill {
     pub naive_everywhere_predicted: Amount,
     /// The same, measured, where cr-sqlite is at hand.
     pub naive_measured: Option<NaiveSample>,
+    /// What the replica that cannot derive was fed.
+    pub fed: Fed,
+}
+
+/// What feeding one replica takes on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Fed {
+    /// Rows that it was fed.
+    pub rows: u64,
+    /// Bytes of all deltas.
+    pub delta_bytes: u64,
+    /// Bytes of the change records that an `UPDATE` sends one replica instead: measured where that
+    /// was tried, else as predicted; 0 where nothing replicates.
+    pub naive_bytes: u64,
 }
 
 /// Adds it up.
-pub(super) fn bill(plan: &Plan, runs: &[ReplicaRun], naive: Option<NaiveSample>) -> Bill {
+pub(super) fn bill(
+    plan: &Plan,
+    runs: &[ReplicaRun],
+    feeding: &Feeding,
+    naive: Option<NaiveSample>,
+) -> Bill {
     let way = |way: Way| sum(plan, |cost| cost.way == way);
     Bill {
         measured: measured(runs),
@@ -56,6 +75,12 @@ pub(super) fn bill(plan: &Plan, runs: &[ReplicaRun], naive: Option<NaiveSample>)
         naive_predicted: way(Way::Naive),
         naive_everywhere_predicted: way(Way::NaiveEverywhere),
         naive_measured: naive,
+        fed: Fed {
+            rows: feeding.apply.rows,
+            delta_bytes: feeding.export.delta_bytes,
+            // There are two replicas in the bill, so one that receives.
+            naive_bytes: naive.map_or(way(Way::Naive), |naive| naive.scaled).wire_bytes,
+        },
     }
 }
 

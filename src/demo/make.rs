@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use serde::Serialize;
 
+use super::feed::REPORTS;
 use super::replica::{Replica, call};
 use super::rows::Rows;
 use super::{DemoError, DemoOptions};
@@ -46,7 +47,8 @@ pub struct Made {
 pub fn make(folder: &Path, options: &DemoOptions) -> Result<Made, DemoError> {
     let began = Instant::now();
     let databases = ["a.db", "b.db"].map(|name| folder.join(name));
-    if let Some(path) = databases.iter().find(|path| path.exists()) {
+    let others = [folder.join(REPORTS)];
+    if let Some(path) = databases.iter().chain(&others).find(|path| path.exists()) {
         return Err(DemoError::Occupied { path: path.clone() });
     }
     check_room(folder, options.rows)?;

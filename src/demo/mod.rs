@@ -1,13 +1,14 @@
 //! `demo`: a whole migration on a database that it makes, with the bill at the end.
 //!
 //! Two replicas of one table are made (of cr-sqlite where its extension is at hand), the migration
-//! is planned and run on both, users write, replicas merge, and what was promised is checked from
-//! the data. Nothing here prints.
+//! is planned and run on both, a third replica that cannot derive is fed by deltas, users write,
+//! replicas merge, and what was promised is checked from the data. Nothing here prints.
 
 mod backfill;
 mod bill;
 mod error;
 mod extension;
+mod feed;
 mod folder;
 mod make;
 mod naive;
@@ -16,9 +17,10 @@ mod rows;
 mod users;
 
 pub use backfill::{Check, ReplicaRun};
-pub use bill::{Amount, Bill, NaiveSample};
+pub use bill::{Amount, Bill, Fed, NaiveSample};
 pub use error::DemoError;
 pub use extension::{HOW_TO_GET_IT, find_extension};
+pub use feed::Feeding;
 pub use make::{Made, make};
 
 use std::path::{Path, PathBuf};
@@ -35,7 +37,7 @@ use crate::plan::{Plan, PlanOptions, plan};
 use folder::Folder;
 use replica::Replica;
 
-/// Replicas that are made.
+/// Replicas that derive.
 pub const REPLICAS: u64 = 2;
 
 /// The migration file of the demo.
@@ -84,6 +86,8 @@ pub enum Step<'a> {
     Planned(&'a Plan),
     /// A replica was filled and proven.
     Filled(&'a ReplicaRun),
+    /// The replica that cannot derive was fed.
+    Fed(&'a Feeding),
     /// Something that was promised was looked at.
     Checked(&'a Check),
     /// The naive way is about to be tried on a smaller table.
@@ -99,6 +103,8 @@ pub struct DemoReport {
     pub plan: Plan,
     /// The backfill of each replica.
     pub runs: Vec<ReplicaRun>,
+    /// How the replica that cannot derive was fed.
+    pub feeding: Feeding,
     /// The runs that drained what users had changed meanwhile, one for each replica.
     pub drains: Vec<RunReport>,
     /// True where the replicas' digests are equal in the end.
@@ -147,14 +153,15 @@ fn run_in(
     say(Step::Planned(&plan));
     let mut stage = Stage { made: &made, migration, options, monitor, say, checks: Vec::new() };
     let runs = backfill::backfill(&mut stage)?;
+    let feeding = feed::feed(&mut stage, folder)?;
     let drains = users::write_and_drain(&mut stage)?;
     let checks = std::mem::take(&mut stage.checks);
     let sample = naive::measure(&mut stage, folder)?;
-    let bill = bill::bill(&plan, &runs, sample);
+    let bill = bill::bill(&plan, &runs, &feeding, sample);
     let equal = drains[0].digest.is_some() && drains[0].digest == drains[1].digest;
     let held = equal && checks.iter().all(|check| check.held);
     let seconds = began.elapsed().as_secs_f64();
-    Ok(DemoReport { made, plan, runs, drains, equal, checks, bill, held, seconds })
+    Ok(DemoReport { made, plan, runs, feeding, drains, equal, checks, bill, held, seconds })
 }
 
 fn write_migration(folder: &Path) -> Result<Migration, DemoError> {

@@ -4,6 +4,8 @@
 use std::fs::metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -12,18 +14,17 @@ use super::difference::{DiffFile, Difference};
 use super::digest::Sums;
 use super::examine::Replica;
 use super::judge::{Judged, Pair, judge};
+use super::proof::Findings;
 use super::walk::Walk;
+use super::watch::Watch;
 use super::{RunError, VerifyReport};
 use crate::db::is_database;
 use crate::migration::Migration;
+use crate::monitor::{Monitor, Stage};
 use crate::verify::{Compared, DigestReport, Tree, compare_leaves, leaves_of};
 
-/// Leaves of the trees of two replicas at hand, at least: rows of differing leaves are read again.
-const LEAVES_MIN: u64 = 4096;
-/// The same, at most: each takes 32 bytes.
-const LEAVES_MAX: u64 = 1 << 16;
-/// Rows of a leaf that are aimed at.
-const LEAF_ROWS: u64 = 64;
+/// Bytes of differing rows that are kept in memory.
+const MEMORY_BYTES: u64 = 64 << 20;
 
 /// What a replica is compared with.
 #[derive(Clone, Debug)]
@@ -40,12 +41,28 @@ pub enum Against {
 }
 
 /// How a comparison is to be made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CompareOptions {
     /// Threads that read; 0 is one per core.
     pub threads: usize,
     /// Where all differing keys are written to, as newline-delimited JSON; none by default.
     pub diff: Option<PathBuf>,
+    /// Set from a signal handler: the comparison ends with [`RunError::Interrupted`].
+    pub cancel: Arc<AtomicBool>,
+    /// Bytes of differing rows that are kept in memory, 64 MiB by default; more of them are kept in
+    /// a temporary file, where `SQLite` has its own.
+    pub memory_bytes_max: u64,
+}
+
+impl Default for CompareOptions {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            diff: None,
+            cancel: Arc::new(AtomicBool::new(false)),
+            memory_bytes_max: MEMORY_BYTES,
+        }
+    }
 }
 
 /// What a comparison found, as members of `verify --json`.
@@ -77,16 +94,18 @@ pub struct Comparison {
 /// either of them, and what it does may show as rows in flight.
 ///
 /// # Errors
-/// [`RunError::Refused`] where the two cannot be compared, before a row is read; else when rows
-/// cannot be read, or the list of keys cannot be written.
+/// [`RunError::Refused`] where the two cannot be compared, before a row is read;
+/// [`RunError::Interrupted`]; else when rows cannot be read, or the list of keys cannot be written.
 pub fn verify_against(
     db: &Path,
     migration: &Migration,
     against: &Against,
     options: &CompareOptions,
+    monitor: &dyn Monitor,
 ) -> Result<VerifyReport, RunError> {
     let began = Instant::now();
-    let here = Replica::open(db, migration)?;
+    let watch = Watch::new(Stage::Comparing, "comparing", &options.cancel, monitor);
+    let (here, other) = open(db, migration, against, &watch)?;
     let mut comparing = Comparing {
         id: migration.id.to_string(),
         report: VerifyReport::new(migration),
@@ -95,19 +114,58 @@ pub fn verify_against(
         differences: Vec::new(),
         threads: options.threads,
     };
-    let (name, there) = match against {
-        Against::Digest { name, digest } => {
+    let mut report = match other {
+        Other::Digest(name, digest) => {
             comparing.with_digest(&here, name, digest, options)?;
-            (name.clone(), (**digest).clone())
+            comparing.finish((&here, None), name.to_owned(), digest.clone())
         }
-        Against::Replica(path) => {
-            let there = comparing.with_replica(&here, path, migration, options)?;
-            (path.display().to_string(), there)
+        Other::Replica(there) => {
+            let digest = comparing.with_replica(&here, &there, migration, options)?;
+            comparing.finish((&here, Some(&there)), there.db.display().to_string(), digest)
         }
     };
-    let mut report = comparing.finish(&here, name, there, matches!(against, Against::Replica(_)));
+    watch.end();
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// The other side of a comparison.
+enum Other<'a> {
+    /// Where its digest was read from, and the digest.
+    Digest(&'a str, &'a DigestReport),
+    /// The replica at hand.
+    Replica(Box<Replica<'a>>),
+}
+
+/// Opens the replica and the other one, if that is at hand: both for their values alone where one
+/// of them cannot derive.
+fn open<'a>(
+    db: &Path,
+    migration: &Migration,
+    against: &'a Against,
+    watch: &'a Watch<'a>,
+) -> Result<(Replica<'a>, Other<'a>), RunError> {
+    let here = Replica::open(db, migration, watch)?;
+    let path = match against {
+        Against::Replica(path) => path,
+        Against::Digest { name, digest } => {
+            here.must_derive()?;
+            return Ok((here, Other::Digest(name, digest)));
+        }
+    };
+    if same_file(db, path) {
+        return Err(RunError::refused(
+            migration.id.as_str(),
+            format!("{} is the replica itself", path.display()),
+            "give --against another replica's file, or what `dotfill digest` printed there",
+        ));
+    }
+    let there = Replica::open(path, migration, watch)?;
+    if here.cannot_derive.is_none() && there.cannot_derive.is_none() {
+        return Ok((here, Other::Replica(Box::new(there))));
+    }
+    let there = Box::new(there.by_values(migration)?);
+    Ok((here.by_values(migration)?, Other::Replica(there)))
 }
 
 /// A comparison under way.
@@ -128,7 +186,7 @@ impl Comparing {
     /// Compares with a digest of another replica.
     fn with_digest(
         &mut self,
-        here: &Replica,
+        here: &Replica<'_>,
         name: &str,
         there: &DigestReport,
         options: &CompareOptions,
@@ -151,7 +209,7 @@ impl Comparing {
     /// Refuses a digest of something else.
     fn check_fits(
         &self,
-        here: &Replica,
+        here: &Replica<'_>,
         name: &str,
         there: &DigestReport,
         leaves: usize,
@@ -199,47 +257,43 @@ impl Comparing {
     /// The local proof of one change, kept in the report, and its tree.
     fn prove_here(
         &mut self,
-        here: &Replica,
+        here: &Replica<'_>,
         index: usize,
         leaves: usize,
     ) -> Result<Tree, RunError> {
         let (findings, tree) = here.tree(index, self.threads, leaves)?;
-        self.sums.add(here, index, &findings, tree.sources, Vec::new());
-        self.report.add(&here.changes[index].subject, findings);
+        self.found(here, index, &findings, tree.sources);
         Ok(tree)
+    }
+
+    /// Keeps the local proof of one change in the report.
+    fn found(&mut self, here: &Replica<'_>, index: usize, findings: &Findings, sources: u128) {
+        self.report.add(&here.changes[index].subject, findings);
+        self.sums.add(here, index, findings, sources, Vec::new());
     }
 
     /// Compares with another replica at hand; returns what it holds.
     fn with_replica(
         &mut self,
-        here: &Replica,
-        path: &Path,
+        here: &Replica<'_>,
+        there: &Replica<'_>,
         migration: &Migration,
         options: &CompareOptions,
     ) -> Result<DigestReport, RunError> {
-        if same_file(&here.db, path) {
-            return Err(self.refused(
-                format!("{} is the replica itself", path.display()),
-                "give --against another replica's file, or what `dotfill digest` printed there",
-            ));
-        }
-        let there = Replica::open(path, migration)?;
         for (ours, theirs) in here.changes.iter().zip(&there.changes) {
             if ours.subject.shape() != theirs.subject.shape() {
-                let name = path.display().to_string();
+                let name = there.db.display().to_string();
                 return Err(self.other_shape(&theirs.subject.table().name, &name));
             }
         }
         let mut diff = self.create_diff(options.diff.as_deref())?;
-        let mut sums = Sums::new(&there, migration)?;
+        let mut sums = Sums::new(there, migration)?;
         for index in 0..here.changes.len() {
-            let leaves = leaves_for(here, &there, index);
-            let ours = self.prove_here(here, index, leaves)?;
-            let (findings, theirs) = there.tree(index, self.threads, leaves)?;
-            sums.add(&there, index, &findings, theirs.sources, Vec::new());
-            let differing = compare_leaves(&ours.leaves, &theirs.leaves).differing;
-            let walk = Walk { here, there: &there, index, threads: self.threads };
-            let found = walk.run(&ours, &theirs, &differing, diff.as_mut())?;
+            let (threads, bytes_max) = (self.threads, options.memory_bytes_max);
+            let walk = Walk { here, there, index, threads, bytes_max };
+            let found = walk.run(diff.as_mut())?;
+            self.found(here, index, &found.here.findings, found.here.sources);
+            sums.add(there, index, &found.there.findings, found.there.sources, Vec::new());
             self.compared.in_flight += found.in_flight;
             self.compared.diverged += found.diverged;
             self.differences.extend(found.differences);
@@ -267,15 +321,18 @@ impl Comparing {
 
     fn finish(
         self,
-        here: &Replica,
+        (here, other): (&Replica<'_>, Option<&Replica<'_>>),
         against: String,
         there: DigestReport,
-        exact: bool,
     ) -> VerifyReport {
         let mut report = self.report;
-        let ours = self.sums.finish();
+        let (ours, exact) = (self.sums.finish(), other.is_some());
         let name = here.db.display().to_string();
-        let pair = Pair { here: (&name, &ours), there: (&against, &there) };
+        let values_only = [Some(here), other].into_iter().flatten().find_map(|replica| {
+            let problem = replica.cannot_derive.as_ref()?;
+            Some(format!("{} cannot derive: {problem}", replica.db.display()))
+        });
+        let pair = Pair { here: (&name, &ours), there: (&against, &there), values_only };
         let Judged { verdict, reason, notes } = judge(&pair, &self.compared, exact);
         let known: Vec<String> = self.differences.iter().map(Difference::example).collect();
         report.examples.retain(|example| !known.contains(example));
@@ -298,13 +355,6 @@ impl Comparing {
         });
         report
     }
-}
-
-/// Leaves of the trees of one change of two replicas at hand: a power of two.
-fn leaves_for(here: &Replica, there: &Replica, index: usize) -> usize {
-    let rows = here.changes[index].rows_total.max(there.changes[index].rows_total);
-    let leaves = (rows / LEAF_ROWS).clamp(LEAVES_MIN, LEAVES_MAX).next_power_of_two();
-    usize::try_from(leaves).unwrap_or(1)
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {

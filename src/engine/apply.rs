@@ -69,7 +69,7 @@ pub fn apply(
         Deltas::Folder(dir) => dir.display().to_string(),
         Deltas::Stream(_) => "-".to_owned(),
     };
-    let (chain, known) = open(deltas)?;
+    let (chain, known) = open(deltas, &options.cancel)?;
     let header = chain.header().clone();
     let migration = migration(&header)?;
     let shipped: Vec<bool> = header.shapes.iter().map(shapes::is_shipped).collect();
@@ -150,6 +150,9 @@ impl Apply<'_, '_> {
             Ended::Whole | Ended::Unfinished => {}
         }
         if let Some(stop) = self.fill_pending()? {
+            return Ok(self.report.stopped(&stop));
+        }
+        if let Some(stop) = self.derive_noted()? {
             return Ok(self.report.stopped(&stop));
         }
         if tally.proven() != self.report.rows {

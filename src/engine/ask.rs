@@ -5,7 +5,25 @@ use rusqlite::types::ValueRef;
 
 use crate::db::{self, DbError, Doing};
 use crate::layout::corrosion::Backlog;
-use crate::throttle::{Ask, Reading};
+use crate::throttle::{Ask, Reading, TuningError};
+
+/// Refuses a query of `--pause-when` that could never be asked: it would pause the job for ever.
+pub(super) fn check(conn: &Connection, sql: &str) -> Result<(), TuningError> {
+    let problem = match conn.prepare(sql) {
+        Err(rusqlite::Error::MultipleStatement) => "is not one query".to_owned(),
+        Err(error) => format!("cannot be asked: {}", db::expr::plain(&error)),
+        Ok(query) if query.expanded_sql().is_none_or(|sql| sql.trim().is_empty()) => {
+            "is not one query".to_owned()
+        }
+        Ok(query) if query.column_count() == 0 || !query.readonly() => "gives no value".to_owned(),
+        Ok(query) if query.parameter_count() > 0 => {
+            format!("has parameters, such as {}", query.parameter_name(1).unwrap_or("?"))
+        }
+        Ok(_) => return Ok(()),
+    };
+    let problem = format!("{problem}; give one query, such as \"SELECT count(*) > 9 FROM jobs\"");
+    Err(TuningError::Flag { flag: "pause-when", problem })
+}
 
 /// The database, as signals ask it.
 pub(super) struct Asked<'a>(pub &'a Connection);

@@ -3,23 +3,34 @@
 use std::path::Path;
 
 use super::RunError;
-use super::examine::{Looked, Replica};
+use super::examine::Replica;
+use super::proof::Findings;
+use super::watch::{LookOptions, Watch};
 use crate::migration::Migration;
+use crate::monitor::{Monitor, Stage};
 use crate::verify::{ChangeDigest, DigestReport, Leaf, RangeDigest, leaves_of, root};
 
-/// The digest tree of every change of a proven migration, with `threads` readers (0: one per core).
-/// Writes nothing and needs no lease.
+/// The digest tree of every change of a proven migration. Writes nothing and needs no lease.
 ///
 /// # Errors
-/// [`RunError::Refused`] where the migration is not proven yet; else when rows cannot be read.
-pub fn digest(db: &Path, migration: &Migration, threads: usize) -> Result<DigestReport, RunError> {
-    let replica = Replica::open(db, migration)?;
+/// [`RunError::Refused`] where the migration is not proven yet; [`RunError::Interrupted`]; else when
+/// rows cannot be read.
+pub fn digest(
+    db: &Path,
+    migration: &Migration,
+    options: &LookOptions,
+    monitor: &dyn Monitor,
+) -> Result<DigestReport, RunError> {
+    let watch = Watch::new(Stage::Proving, "reading rows", &options.cancel, monitor);
+    let replica = Replica::open(db, migration, &watch)?;
+    replica.must_derive()?;
     let mut sums = Sums::new(&replica, migration)?;
     let leaves = leaves_of(replica.changes.len());
     for index in 0..replica.changes.len() {
-        let (findings, tree) = replica.tree(index, threads, leaves)?;
+        let (findings, tree) = replica.tree(index, options.threads, leaves)?;
         sums.add(&replica, index, &findings, tree.sources, tree.leaves);
     }
+    watch.end();
     Ok(sums.finish())
 }
 
@@ -31,7 +42,7 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    pub(super) fn new(replica: &Replica, migration: &Migration) -> Result<Self, RunError> {
+    pub(super) fn new(replica: &Replica<'_>, migration: &Migration) -> Result<Self, RunError> {
         let report = DigestReport {
             format: DigestReport::format(),
             migration: migration.id.to_string(),
@@ -54,9 +65,9 @@ impl Sums {
     /// Adds what was found of a change, with the sum of source hashes, and the leaves to keep.
     pub(super) fn add(
         &mut self,
-        replica: &Replica,
+        replica: &Replica<'_>,
         index: usize,
-        found: &Looked,
+        found: &Findings,
         sources: u128,
         leaves: Vec<Leaf>,
     ) {
@@ -73,6 +84,7 @@ impl Sums {
             shape: subject.shape(),
             rows: proof.digest.rows,
             digest: proof.digest.to_hex(),
+            high: (high(proof.digest.values), high(sources)),
             leaves,
         });
     }
@@ -87,4 +99,8 @@ impl Sums {
         self.report.sources_digest = root(self.values.rows, self.sources);
         self.report
     }
+}
+
+fn high(sum: u128) -> u64 {
+    (sum >> 64) as u64
 }

@@ -57,6 +57,12 @@ pub enum RunError {
         /// What to do instead.
         remedy: String,
     },
+    /// A signal came before anything was written, or where nothing ever is.
+    #[error("interrupted while {doing}; nothing was written, the same command begins again")]
+    Interrupted {
+        /// What it was doing.
+        doing: &'static str,
+    },
     /// Rows were found again and again that are ours and do not hold the derived value.
     #[error(
         "{rows} rows of {table} still differ from the derived value after {rounds} rounds, for \

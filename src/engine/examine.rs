@@ -7,17 +7,22 @@ use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 
 use super::fed::is_noted;
-use super::proof::{Detail, ROUNDS, prove_all, reader};
+use super::proof::{Detail, Findings, ROUNDS, Send, prove_all, reader, split_all};
 use super::subject::Subject;
-use super::{RunError, SetReport, or_set};
+use super::watch::Watch;
+use super::{RunError, or_set};
 use crate::db::{DbError, Doing};
 use crate::layout::or_set::SetTarget;
-use crate::layout::{Delivery, Layout};
+use crate::layout::{Delivery, Layout, Target};
 use crate::migration::Migration;
-use crate::plan::{ResolvedChange, resolve_change};
+use crate::plan::{PlanError, ResolvedChange, resolve_change, resolve_shipped};
+use crate::split::Range;
 use crate::state::{self, ChangeRow, MigrationRow, Phase};
 use crate::verify::{LeafSet, RangeProof, RowFacts, Tree};
 use crate::write::{WriteError, dirty_rows};
+
+/// Sends ranges to be looked at.
+pub(super) type Cut<'c> = dyn Fn(Send<'_>) -> Result<(), DbError> + Sync + 'c;
 
 /// A change that the replica has proven once.
 pub(super) struct Known {
@@ -30,6 +35,30 @@ pub(super) struct Known {
 }
 
 impl Known {
+    fn new(
+        conn: &Connection,
+        mut target: Target,
+        change: &ChangeRow,
+        phase: Phase,
+    ) -> Result<Self, DbError> {
+        target.n = change.n;
+        target.delivery = Delivery::from_name(&change.delivery).unwrap_or(target.delivery);
+        target.overwrite = !change.column_added && matches!(target.layout, Layout::CrSqlite(_));
+        // A plain table that was fed goes on noting what others write.
+        let noted = target.delivery.writes_cells()
+            && match phase {
+                Phase::Closed => false,
+                Phase::Applied => is_noted(conn, change.n)?,
+                _ => true,
+            };
+        if !noted && target.delivery.writes_cells() {
+            // The notes are gone: the clock rows tell whose a cell is, where there are any.
+            target.delivery = Delivery::Elide;
+        }
+        let subject = Subject::Column(Box::new(target));
+        Ok(Self { subject, rows_total: change.rows_total, noted })
+    }
+
     fn of_set(
         conn: &Connection,
         mut target: SetTarget,
@@ -42,16 +71,8 @@ impl Known {
     }
 }
 
-/// What proving a change again found.
-pub(super) struct Looked {
-    /// What both kinds have in common.
-    pub proof: RangeProof,
-    /// More, of a set.
-    pub set: Option<SetReport>,
-}
-
 /// A replica on which a migration is open or closed.
-pub(super) struct Replica {
+pub(super) struct Replica<'w> {
     /// The database file.
     pub db: PathBuf,
     /// True where the migration is closed, or was fed by deltas: sources are not followed.
@@ -60,43 +81,71 @@ pub(super) struct Replica {
     pub row: MigrationRow,
     /// Its changes, in order.
     pub changes: Vec<Known>,
+    /// Why it cannot derive, where it was fed because it cannot.
+    pub cannot_derive: Option<String>,
+    /// True where its cells are not held against what its rows derive.
+    values_only: bool,
     conn: Connection,
+    watch: &'w Watch<'w>,
 }
 
-impl Replica {
+impl<'w> Replica<'w> {
     /// Looks at what the database at `db` has run.
     ///
     /// # Errors
     /// [`RunError::Refused`] where the migration is not proven there.
-    pub(super) fn open(db: &Path, migration: &Migration) -> Result<Self, RunError> {
+    pub(super) fn open(
+        db: &Path,
+        migration: &Migration,
+        watch: &'w Watch<'w>,
+    ) -> Result<Self, RunError> {
         let mut conn = reader(db)?;
         let row = check_phase(&conn, db, migration)?;
         // What was fed by deltas is not followed either.
         let closed = matches!(row.phase, Phase::Closed | Phase::Applied);
-        let mut changes = Vec::new();
+        let (mut changes, mut cannot_derive) = (Vec::new(), None);
         let known = ChangeRow::of(&conn, migration.id.as_str())?;
-        for (index, change) in known.into_iter().enumerate() {
-            let mut target = match resolve_change(&mut conn, migration, index)? {
-                ResolvedChange::Column(resolved) => resolved.target,
-                ResolvedChange::OrSet(resolved) => {
-                    changes.push(Known::of_set(&conn, resolved.target, &change)?);
+        for (index, change) in known.iter().enumerate() {
+            let target = match resolve_change(&mut conn, migration, index) {
+                Ok(ResolvedChange::OrSet(resolved)) => {
+                    changes.push(Known::of_set(&conn, resolved.target, change)?);
                     continue;
                 }
+                Ok(ResolvedChange::Column(resolved)) => resolved.target,
+                Err(PlanError::Refused { problem, .. }) if closed => {
+                    cannot_derive.get_or_insert(problem);
+                    resolve_shipped(&mut conn, migration, index)?.target
+                }
+                Err(error) => return Err(error.into()),
             };
-            target.n = change.n;
-            target.delivery = Delivery::from_name(&change.delivery).unwrap_or(target.delivery);
-            target.overwrite = !change.column_added && matches!(target.layout, Layout::CrSqlite(_));
-            // A plain table that was fed goes on noting what others write.
-            let noted = target.delivery.writes_cells()
-                && (!closed || (row.phase == Phase::Applied && is_noted(&conn, change.n)?));
-            if !noted && target.delivery.writes_cells() {
-                // The notes are gone: the clock rows tell whose a cell is, where there are any.
-                target.delivery = Delivery::Elide;
-            }
-            let subject = Subject::Column(Box::new(target));
-            changes.push(Known { subject, rows_total: change.rows_total, noted });
+            changes.push(Known::new(&conn, target, change, row.phase)?);
         }
-        Ok(Self { db: db.to_owned(), closed, row, changes, conn })
+        watch.guard(&mut conn)?;
+        watch.expect(changes.iter().map(|change| change.rows_total).sum());
+        let (db, values_only) = (db.to_owned(), false);
+        Ok(Self { db, closed, row, changes, cannot_derive, values_only, conn, watch })
+    }
+
+    /// The same for a comparison of keys and cells alone.
+    pub(super) fn by_values(mut self, migration: &Migration) -> Result<Self, RunError> {
+        let known = ChangeRow::of(&self.conn, migration.id.as_str())?;
+        for (index, change) in known.iter().enumerate() {
+            let target = resolve_shipped(&mut self.conn, migration, index)?.target;
+            self.changes[index] = Known::new(&self.conn, target, change, self.row.phase)?;
+        }
+        Ok(Self { values_only: true, ..self })
+    }
+
+    /// Refuses a replica that cannot derive: nothing here says what its cells should hold.
+    pub(super) fn must_derive(&self) -> Result<(), RunError> {
+        let Some(problem) = &self.cannot_derive else { return Ok(()) };
+        Err(RunError::refused(
+            &self.row.id,
+            format!("{} cannot derive: {problem}", self.db.display()),
+            "`dotfill apply` of the whole chain looks for every shipped value and writes what \
+             differs; `dotfill verify --against` with the database file of a replica that derives \
+             compares the two",
+        ))
     }
 
     /// Keys that wait to be derived again.
@@ -113,8 +162,8 @@ impl Replica {
     }
 
     /// The local proof of one change.
-    pub(super) fn prove(&self, index: usize, threads: usize) -> Result<Looked, RunError> {
-        self.steadily(index, || self.look(index, threads, None))
+    pub(super) fn prove(&self, index: usize, threads: usize) -> Result<Findings, RunError> {
+        self.steadily(index, || self.look_at_all(index, threads, None))
     }
 
     /// The local proof of one change and its digest tree.
@@ -123,12 +172,12 @@ impl Replica {
         index: usize,
         threads: usize,
         leaves: usize,
-    ) -> Result<(Looked, Tree), RunError> {
+    ) -> Result<(Findings, Tree), RunError> {
         self.steadily(index, || {
             let tree = Mutex::new(Tree::new(leaves));
-            let sink = |rows: &[RowFacts]| tree.lock().add(rows);
+            let sink = |_: &Range, rows: &[RowFacts]| tree.lock().add(rows);
             let detail = Detail { leaves, wanted: None, sink: &sink };
-            let findings = self.look(index, threads, Some(&detail))?;
+            let findings = self.look_at_all(index, threads, Some(&detail))?;
             Ok((findings, tree.into_inner()))
         })
     }
@@ -140,37 +189,60 @@ impl Replica {
         threads: usize,
         leaves: usize,
         wanted: &LeafSet,
-        sink: &(dyn Fn(&[RowFacts]) + Sync),
+        sink: &(dyn Fn(&Range, &[RowFacts]) + Sync),
     ) -> Result<(), RunError> {
         let detail = Detail { leaves, wanted: Some(wanted), sink };
-        self.look(index, threads, Some(&detail))?;
+        self.look_at_all(index, threads, Some(&detail))?;
         Ok(())
     }
 
-    fn look(
+    fn look_at_all(
         &self,
         index: usize,
         threads: usize,
         detail: Option<&Detail<'_>>,
-    ) -> Result<Looked, RunError> {
-        let threads = super::job::threads(threads);
-        let gate = RwLock::new(());
+    ) -> Result<Findings, RunError> {
+        let (db, gate) = (&self.db, RwLock::new(()));
+        let table = self.changes[index].subject.table();
+        let cut = |send: Send<'_>| split_all(db, table, &gate, send);
+        self.look(index, threads, &cut, detail)
+    }
+
+    /// The local proof of the ranges that `cut` sends; of a set, of all objects.
+    pub(super) fn look(
+        &self,
+        index: usize,
+        threads: usize,
+        cut: &Cut<'_>,
+        detail: Option<&Detail<'_>>,
+    ) -> Result<Findings, RunError> {
         let known = &self.changes[index];
-        match &known.subject {
+        let threads = super::job::threads(threads);
+        let (watch, gate) = (Some(self.watch), RwLock::new(()));
+        let found = match &known.subject {
             Subject::Column(target) => {
-                let mut findings = prove_all(&self.db, target, threads, &gate, detail)?;
-                if !known.noted && self.closed && matches!(target.layout, Layout::Plain) {
-                    findings.proof.unproven = findings.proof.differing;
-                }
-                Ok(Looked { proof: findings.proof, set: None })
+                prove_all(&self.db, target, threads, &gate, cut, detail, watch)
             }
             Subject::OrSet(target) => {
-                let found =
-                    or_set::prove_all(&self.db, target, known.noted, threads, &gate, detail)?;
-                let set = Some(SetReport::new(&found.found));
-                Ok(Looked { proof: found.found.proof, set })
+                let set = or_set::Look { db: &self.db, target, noted: known.noted, gate: &gate };
+                set.prove_all(threads, detail, watch).map(Findings::from)
             }
+        };
+        let mut findings = self.watch.unless_cancelled(found)?;
+        if self.values_only {
+            findings.missed.clear();
+            findings.proof = RangeProof { digest: findings.proof.digest, ..RangeProof::default() };
+            return Ok(findings);
         }
+        match &known.subject {
+            Subject::Column(target) if self.closed && !known.noted => {
+                if matches!(target.layout, Layout::Plain) {
+                    findings.proof.unproven = findings.proof.differing;
+                }
+            }
+            Subject::Column(_) | Subject::OrSet(_) => {}
+        }
+        Ok(findings)
     }
 
     /// Does `work` again where the table's rows may have been renumbered meanwhile.

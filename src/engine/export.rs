@@ -1,6 +1,7 @@
 //! `export`: the cells of a proven migration that are ours, as a chain of delta segments. Readers
 //! encode in parallel over ranges of keys; one thread writes in order. The database is only read.
 
+mod checkpoint;
 mod only;
 mod pool;
 mod source;
@@ -15,10 +16,10 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use serde::Serialize;
 
+use self::checkpoint::{Checkpoint, LeftOut};
 use self::only::Only;
 use self::pool::{Encoded, Leaving, read, split};
 use self::source::{Source, check_phase, sources};
-use super::apply::EACH_KEY_ONCE;
 use super::proof::reader;
 use super::{Outcome, RunError};
 use crate::delta::{ChainHeader, ChainWriter, EncodedBlock, Scope, StreamSink};
@@ -69,9 +70,9 @@ pub struct ExportReport {
     pub reason: Option<String>,
     /// Rows in the chain.
     pub rows: u64,
-    /// Rows that are noted and wait to be derived again: left out. Of this call.
+    /// Rows that are noted and wait to be derived again: left out of the chain.
     pub rows_pending: u64,
-    /// Rows whose cell is, or may be, a user's: left out, they travel by themselves. Of this call.
+    /// Rows whose cell is, or may be, a user's: left out, they travel by themselves.
     pub rows_user: u64,
     /// Rows that `only` names and that are not here. Of this call.
     pub rows_missing: u64,
@@ -122,6 +123,7 @@ pub fn export(
         user: 0,
         noted: 0,
         missing: 0,
+        before: LeftOut::default(),
         segment: PendingSegment::default(),
         progress: Progress { phase: Stage::Exporting, ..Progress::default() },
         shown: Instant::now(),
@@ -188,6 +190,8 @@ struct Export<'e> {
     user: u64,
     noted: u64,
     missing: u64,
+    /// What had been left out before the change at hand.
+    before: LeftOut,
     segment: PendingSegment,
     progress: Progress,
     shown: Instant,
@@ -213,10 +217,13 @@ impl Export<'_> {
         target: &Target,
         ownership: Ownership,
     ) -> Result<bool, RunError> {
-        let after = self
-            .writer
-            .checkpoint(change)
-            .and_then(|text| Position::from_text(text.strip_prefix(EACH_KEY_ONCE)?));
+        self.before = LeftOut { user: self.user, noted: self.noted };
+        let mut after = None;
+        if let Some(begun) = self.writer.checkpoint(change).and_then(Checkpoint::parse) {
+            after = Some(begun.through);
+            self.user += begun.left_out.user;
+            self.noted += begun.left_out.noted;
+        }
         self.progress.rows_done += self.writer.rows(change);
         let shape = self.header.shape(change)?.clone();
         let (db, threads) = (self.db, self.threads);
@@ -295,8 +302,10 @@ impl Export<'_> {
         let segment = std::mem::take(&mut self.segment);
         let Some(through) = segment.through else { return Ok(()) };
         self.monitor.commit(false);
-        let checkpoint = format!("{EACH_KEY_ONCE}{}", through.to_text());
-        self.writer.push(change, &segment.blocks, &checkpoint)?;
+        let left_out =
+            LeftOut { user: self.user - self.before.user, noted: self.noted - self.before.noted };
+        let checkpoint = Checkpoint { through, left_out };
+        self.writer.push(change, &segment.blocks, &checkpoint.to_string())?;
         self.monitor.commit(true);
         Ok(())
     }

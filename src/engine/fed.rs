@@ -1,12 +1,13 @@
 //! A replica that is fed by deltas: what makes it ready, what ends it, and how it begins to derive
 //! for itself. See `src/state/mod.rs` for the phases.
 
-use super::RunError;
 use super::job::Job;
+use super::{LookOptions, RunError};
 use crate::db::{DbError, Doing};
 use crate::layout::{
     Target, note_schema, note_schema_drop, pending_schema, pending_schema_drop, source_trigger,
 };
+use crate::monitor::Quiet;
 use crate::plan::{PlanError, ResolvedChange};
 use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
 use crate::write::{Drainer, Then, WriteError, dirty_rows, pending_rows};
@@ -146,7 +147,8 @@ pub(super) fn close(job: &mut Job<'_>) -> Result<u64, RunError> {
 
 /// Compares what was shipped with what the rows derive here, where they can.
 fn prove(job: &Job<'_>) -> Result<u64, RunError> {
-    match super::verify(&job.db, job.migration, job.threads()) {
+    let options = LookOptions { threads: job.threads(), ..LookOptions::default() };
+    match super::verify(&job.db, job.migration, &options, &Quiet) {
         Ok(report) if report.rows_different == 0 => Ok(report.rows_compared),
         Ok(report) => Err(RunError::refused(
             job.id(),

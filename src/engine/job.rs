@@ -80,8 +80,7 @@ impl<'a> Job<'a> {
         let resolved = resolve_all(&mut conn, migration, purpose)?;
         check_triggers(migration, &resolved, options)?;
         check_known(&conn, migration)?;
-        super::or_set::check_tables(migration, &resolved, options.crsqlite.is_some())?;
-        super::or_set::check_views(&conn, migration, &resolved)?;
+        super::or_set::check(&conn, migration, &resolved, options.crsqlite.is_some())?;
         if purpose != Purpose::Tend {
             check_columns_are_free(&conn, migration, &resolved)?;
         }
@@ -97,8 +96,8 @@ impl<'a> Job<'a> {
                 Phase::Applying
             }
         };
-        use_wal(&conn, db)?;
         let pace = Pace::new(db, options, clock, monitor, &migration.id)?;
+        use_wal(&conn, db)?;
         pace.wal.begin(&conn)?;
         let lease = lease(&mut conn, migration, begins, options, clock)?;
         let mut session = Session::new(conn, lease, monitor)?;

@@ -9,6 +9,8 @@ pub(super) struct Pair<'p> {
     pub here: (&'p str, &'p DigestReport),
     /// The one that it is compared with.
     pub there: (&'p str, &'p DigestReport),
+    /// Why keys and cells alone were compared, where they were.
+    pub values_only: Option<String>,
 }
 
 /// A verdict with what is to be said of it.
@@ -59,13 +61,22 @@ fn diverged(pair: &Pair<'_>, compared: &Compared, exact: bool) -> Option<String>
     if compared.diverged == 0 {
         return None;
     }
-    let found = counted(compared.diverged, exact, "with equal sources and different values");
+    let what = match pair.values_only {
+        Some(_) => "with different values",
+        None => "with equal sources and different values",
+    };
+    let found = counted(compared.diverged, exact, what);
     let closed: Vec<&str> = [pair.here, pair.there]
         .into_iter()
         .filter(|(_, report)| is_closed(report))
         .map(|(name, _)| name)
         .collect();
-    let remedy = if closed.is_empty() {
+    let remedy = if pair.values_only.is_some() {
+        format!(
+            "have `--diff` list them, `dotfill export {id} --only` that list on the replica that \
+             derives, and `dotfill apply` on the other"
+        )
+    } else if closed.is_empty() {
         format!(
             "each replica holds what it derives: `dotfill run {id}` with the same release of \
              dotfill on both, and compare again"
@@ -73,7 +84,8 @@ fn diverged(pair: &Pair<'_>, compared: &Compared, exact: bool) -> Option<String>
     } else {
         format!(
             "rows are not followed in {}, where it is closed or was applied from deltas: `dotfill \
-             forget {id}` and `dotfill run` derive them again",
+             forget {id}` and `dotfill run` derive them again; or have `--diff` list them, `dotfill \
+             export {id} --only` that list on the replica that is right, and `dotfill apply` there",
             closed.join(" and ")
         )
     };
@@ -105,7 +117,8 @@ fn rows(n: u64) -> String {
 
 fn notes(pair: &Pair<'_>) -> Vec<String> {
     let (here, there) = (pair.here.1, pair.there.1);
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> =
+        pair.values_only.iter().map(|why| format!("keys and values alone: {why}")).collect();
     let mut versions = |what: &str, one: &str, other: &str| {
         if one != other {
             notes.push(format!("{what} by {one} here and by {other} there"));
@@ -157,7 +170,11 @@ mod tests {
 
     fn of(here: &DigestReport, there: &DigestReport, flight: u64, diverged: u64) -> Judged {
         let compared = Compared { differing: Vec::new(), in_flight: flight, diverged };
-        judge(&Pair { here: ("a.db", here), there: ("b.db", there) }, &compared, false)
+        judge(
+            &Pair { here: ("a.db", here), there: ("b.db", there), values_only: None },
+            &compared,
+            false,
+        )
     }
 
     #[track_caller]
@@ -184,7 +201,7 @@ mod tests {
         says(
             &of(&open, &closed, 0, 1),
             Verdict::Diverged,
-            &["not followed in b.db", "dotfill forget m"],
+            &["not followed in b.db", "dotfill forget m", "dotfill export m --only"],
         );
     }
 

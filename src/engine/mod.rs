@@ -30,6 +30,7 @@ mod subject;
 mod verify;
 mod wal;
 mod walk;
+mod watch;
 mod writer;
 
 pub use against::{Against, CompareOptions, Comparison, verify_against};
@@ -47,6 +48,7 @@ pub use modes::{
 };
 pub use run::run;
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
+pub use watch::LookOptions;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -73,6 +73,9 @@ impl<'a> Pace<'a> {
             }
         };
         let reader = db::open(db, Access::Read)?;
+        if let Some(sql) = &tuning.pause_when {
+            super::ask::check(&reader, sql)?;
+        }
         let wal = Wal::new(db, &reader, tuning.wal_bytes_max)?;
         let hold = Duration::from_millis(tuning.hold_ms);
         let mut throttles = Throttles::new(&tuning);

@@ -124,7 +124,7 @@ impl Pipeline<'_> {
                     let findings = &shared.findings;
                     scope.spawn(move || {
                         let (target, gate) = (shared.target, shared.gate);
-                        prove_ranges(shared.db, target, &tasks, gate, findings, None)
+                        prove_ranges(shared.db, target, &tasks, gate, findings, None, None)
                     })
                 })
                 .collect();

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, bounded};
 use parking_lot::{Mutex, RwLock};
 
 use super::job::Job;
-use super::{RunError, Stop};
-use crate::db::{self, Access, DbError, Doing, is_row_error};
+use super::watch::Watch;
+use super::{RunError, SetReport, Stop};
+use crate::db::{self, Access, DbError, Doing, Table, is_row_error};
 use crate::layout::crsqlite;
 use crate::layout::{FillSql, Target};
 use crate::monitor::Stage;
@@ -17,7 +18,7 @@ use crate::verify::{Checked, LeafSet, ProofError, Prover, RangeProof, RowFacts};
 use crate::write::{Drainer, Session, Then, WriteError};
 
 /// Rows of one range to prove.
-const RANGE_ROWS: u64 = 8192;
+pub(super) const RANGE_ROWS: u64 = 8192;
 /// Ranges on their way to the provers.
 const QUEUE: usize = 64;
 /// Rounds of deriving what a proof found missing.
@@ -33,6 +34,8 @@ pub(super) struct Findings {
     pub proof: RangeProof,
     /// The ranges in which something was missing.
     pub missed: Vec<Range>,
+    /// More, of a set.
+    pub set: Option<SetReport>,
 }
 
 /// The facts of rows that a proof collects, for a digest tree.
@@ -42,7 +45,7 @@ pub(super) struct Detail<'d> {
     /// Leaves whose rows' keys are kept.
     pub wanted: Option<&'d LeafSet>,
     /// Takes the facts of a range; called by any of the provers.
-    pub sink: &'d (dyn Fn(&[RowFacts]) + Sync),
+    pub sink: &'d (dyn Fn(&Range, &[RowFacts]) + Sync),
 }
 
 /// A connection for reading, on which the schema's functions are known.
@@ -60,8 +63,12 @@ pub(super) fn prove_ranges(
     gate: &RwLock<()>,
     findings: &Mutex<Findings>,
     detail: Option<&Detail<'_>>,
+    watch: Option<&Watch<'_>>,
 ) -> Result<(), ProofError> {
-    let conn = reader(db)?;
+    let mut conn = reader(db)?;
+    if let Some(watch) = watch {
+        watch.guard(&mut conn)?;
+    }
     let mut prover = Prover::new(&conn, target);
     if let Some(detail) = detail {
         prover = prover.with_facts(detail.leaves, detail.wanted);
@@ -72,7 +79,10 @@ pub(super) fn prove_ranges(
             prover.prove(&range, expected)?
         };
         if let Some(detail) = detail {
-            (detail.sink)(prover.facts());
+            (detail.sink)(&range, prover.facts());
+        }
+        if let Some(watch) = watch {
+            watch.passed(proof.digest.rows);
         }
         let mut findings = findings.lock();
         if proof.unproven > 0 {
@@ -83,22 +93,25 @@ pub(super) fn prove_ranges(
     Ok(())
 }
 
-/// Sends the ranges of a table to the provers; ends early when they are gone.
-fn split_all(
+/// Takes the ranges that are to be proven, in order; false where nobody wants more.
+pub(super) type Send<'s> = &'s mut dyn FnMut(Range) -> bool;
+
+/// Sends the ranges of a whole table; ends early when the provers are gone.
+pub(super) fn split_all(
     db: &Path,
-    target: &Target,
+    table: &Table,
     gate: &RwLock<()>,
-    tasks: &Sender<Task>,
+    send: Send<'_>,
 ) -> Result<(), DbError> {
     let conn = reader(db)?;
-    let mut splitter = Splitter::new(&conn, &target.table, RANGE_ROWS, None);
+    let mut splitter = Splitter::new(&conn, table, RANGE_ROWS, None);
     loop {
         let range = {
             let _reading = gate.read();
             splitter.next_range()?
         };
         let Some(range) = range else { return Ok(()) };
-        if tasks.send((range, None)).is_err() {
+        if !send(range) {
             return Ok(());
         }
     }
@@ -124,33 +137,34 @@ fn prove_once(job: &mut Job<'_>, target: &Target) -> Result<Findings, RunError> 
         .map_or(0, |c| c.rows_total);
     job.pace.stage(Stage::Proving, 0, total);
     let gate = std::sync::Arc::clone(&job.pace.gate);
-    let findings = prove_all(&job.db, target, job.threads(), &gate, None)?;
+    let (db, threads) = (job.db.clone(), job.threads());
+    let cut = |send: Send<'_>| split_all(&db, &target.table, &gate, send);
+    let findings = prove_all(&db, target, threads, &gate, &cut, None, None)?;
     job.pace.passed(findings.proof.digest.rows);
     Ok(findings)
 }
 
-/// Proves every row of a table with `threads` readers, each of which holds `gate` while it holds
-/// a snapshot, and hands the rows' facts to `detail`, where there is one.
+/// Proves the ranges of a table that `cut` sends with `threads` readers, each of which holds `gate`
+/// while it holds a snapshot, and hands the rows' facts to `detail`, where there is one. `watch`
+/// hears of it.
 pub(super) fn prove_all(
     db: &Path,
     target: &Target,
     threads: usize,
     gate: &RwLock<()>,
+    cut: &(dyn Fn(Send<'_>) -> Result<(), DbError> + Sync),
     detail: Option<&Detail<'_>>,
+    watch: Option<&Watch<'_>>,
 ) -> Result<Findings, RunError> {
     let findings = Mutex::new(Findings::default());
     let (send, tasks) = bounded::<Task>(QUEUE);
     std::thread::scope(|scope| {
-        let splitter = scope.spawn(|| {
-            let result = split_all(db, target, gate, &send);
-            drop(send);
-            result
-        });
+        let splitter = scope.spawn(move || cut(&mut |range| send.send((range, None)).is_ok()));
         let provers: Vec<_> = (0..threads)
             .map(|_| {
                 let tasks = tasks.clone();
                 let findings = &findings;
-                scope.spawn(move || prove_ranges(db, target, &tasks, gate, findings, detail))
+                scope.spawn(move || prove_ranges(db, target, &tasks, gate, findings, detail, watch))
             })
             .collect();
         drop(tasks);

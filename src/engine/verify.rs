@@ -5,10 +5,13 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::examine::{Looked, Replica};
+use super::examine::Replica;
+use super::proof::Findings;
 use super::subject::Subject;
+use super::watch::{LookOptions, Watch};
 use super::{Comparison, RunError, SetReport};
 use crate::migration::Migration;
+use crate::monitor::{Monitor, Stage};
 use crate::state::Phase;
 use crate::verify::RangeDigest;
 
@@ -88,24 +91,32 @@ pub struct ChangeVerdict {
     pub set: Option<SetReport>,
 }
 
-/// Proves a migration again, with `threads` readers (0: one per core). Writes nothing and needs no
-/// lease; a run may go on meanwhile.
+/// Proves a migration again. Writes nothing and needs no lease; a run may go on meanwhile.
 ///
 /// # Errors
-/// [`RunError::Refused`] where the migration is not proven yet; else when rows cannot be read.
-pub fn verify(db: &Path, migration: &Migration, threads: usize) -> Result<VerifyReport, RunError> {
+/// [`RunError::Refused`] where the migration is not proven yet; [`RunError::Interrupted`]; else when
+/// rows cannot be read.
+pub fn verify(
+    db: &Path,
+    migration: &Migration,
+    options: &LookOptions,
+    monitor: &dyn Monitor,
+) -> Result<VerifyReport, RunError> {
     let began = Instant::now();
-    let replica = Replica::open(db, migration)?;
+    let watch = Watch::new(Stage::Proving, "proving", &options.cancel, monitor);
+    let replica = Replica::open(db, migration, &watch)?;
+    replica.must_derive()?;
     let mut report = VerifyReport::new(migration);
     report.rows_pending = replica.pending()?;
     let mut digest = RangeDigest::default();
     for (index, change) in replica.changes.iter().enumerate() {
-        let findings = replica.prove(index, threads)?;
+        let findings = replica.prove(index, options.threads)?;
         digest += findings.proof.digest;
-        report.add(&change.subject, findings);
+        report.add(&change.subject, &findings);
     }
     report.digest = digest.to_hex();
     report.judge(replica.row.phase);
+    watch.end();
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -129,7 +140,7 @@ impl VerifyReport {
         }
     }
 
-    pub(super) fn add(&mut self, subject: &Subject, findings: Looked) {
+    pub(super) fn add(&mut self, subject: &Subject, findings: &Findings) {
         let proof = &findings.proof;
         let table = &subject.table().name;
         let examples: Vec<String> = proof.examples.iter().map(ToString::to_string).collect();
@@ -144,7 +155,7 @@ impl VerifyReport {
             rows_different: proof.unproven,
             digest: proof.digest.to_hex(),
             examples,
-            set: findings.set,
+            set: findings.set.clone(),
         });
     }
 

@@ -1,113 +1,165 @@
-//! The rows of differing leaves of two replicas at hand: which keys differ, and what each side
-//! holds. Keeps the rows of a group of leaves in memory, never more than a bound.
+//! What differs between one change of two replicas at hand: each table is read once; then, of tables
+//! that are stored in the order of the same key, the ranges whose sums differ; of others, all rows
+//! once more, of which those in differing leaves are kept. Memory is bounded; what does not fit is
+//! kept in a temporary database.
 
-use std::collections::HashMap;
+mod ranges;
+mod unmatched;
 
 use parking_lot::Mutex;
 
+use self::ranges::groups;
+use self::unmatched::{Found, Side, Unmatched};
 use super::RunError;
 use super::difference::{DiffFile, Difference, RowVerdict};
 use super::examine::Replica;
-use super::proof::reader;
+use super::proof::{Findings, reader};
 use super::subject::Subject;
 use crate::db::{Datum, DbError, to_json};
-use crate::split::Position;
-use crate::verify::{LeafSet, RowFacts, Tree};
+use crate::split::{Position, Range};
+use crate::verify::{LeafSet, RowFacts, compare_leaves};
 
-/// Bytes of rows that are kept at once, about.
-const GROUP_BYTES: u64 = 64 << 20;
-/// Bytes that a row takes besides its key, about.
-const ROW_BYTES: u64 = 160;
 /// Differences of each kind that are shown.
 const SHOWN: usize = 5;
+/// Leaves of the trees of two replicas at hand, at least: rows of differing leaves are kept.
+const LEAVES_MIN: u64 = 4096;
+/// The same, at most: each takes 32 bytes.
+const LEAVES_MAX: u64 = 1 << 16;
+/// Rows of a leaf that are aimed at.
+const LEAF_ROWS: u64 = 64;
 
-/// What a walk over the differing leaves of one change found.
-#[derive(Debug, Default)]
+/// What a walk over one change of two replicas found.
+#[derive(Debug)]
 pub(super) struct Walked {
+    pub here: Proven,
+    pub there: Proven,
     pub in_flight: u64,
     pub diverged: u64,
     /// The first of each kind, diverged ones first.
     pub differences: Vec<Difference>,
 }
 
-/// Source hash and value hash of a row.
-type Hashes = (u128, u128);
-/// The rows of one side that have no equal on the other, by encoded key. Rows may share a key that
-/// holds a NULL.
-type Rows = HashMap<Box<[u8]>, Vec<Hashes>>;
+/// What one of the replicas holds: what its proof found, and the sum of its source hashes.
+#[derive(Debug)]
+pub(super) struct Proven {
+    pub findings: Findings,
+    pub sources: u128,
+}
 
 /// The rows of one change of two replicas.
 pub(super) struct Walk<'w> {
-    pub here: &'w Replica,
-    pub there: &'w Replica,
+    pub here: &'w Replica<'w>,
+    pub there: &'w Replica<'w>,
     pub index: usize,
     pub threads: usize,
+    /// Bytes of differing rows that are kept in memory.
+    pub bytes_max: u64,
+}
+
+/// The differences so far.
+struct Differing<'d> {
+    subject: &'d Subject,
+    diff: Option<&'d mut DiffFile>,
+    in_flight: u64,
+    diverged: u64,
+    shown: Vec<(Vec<Datum>, RowVerdict)>,
+}
+
+impl Differing<'_> {
+    fn add(&mut self, (key, verdict, count): Found) -> Result<(), DbError> {
+        match verdict {
+            RowVerdict::Diverged => self.diverged += count,
+            RowVerdict::InFlight => self.in_flight += count,
+        }
+        if let Some(diff) = self.diff.as_deref_mut() {
+            diff.push(self.subject, &key, verdict)?;
+        }
+        if self.shown.iter().filter(|(_, v)| *v == verdict).count() < SHOWN {
+            self.shown.push((key, verdict));
+        }
+        Ok(())
+    }
 }
 
 impl Walk<'_> {
-    /// Finds the rows that differ in the `differing` leaves of the two trees.
-    pub(super) fn run(
-        &self,
-        ours: &Tree,
-        theirs: &Tree,
-        differing: &[usize],
-        mut diff: Option<&mut DiffFile>,
-    ) -> Result<Walked, RunError> {
-        let mut walked = Walked::default();
-        let bytes = |leaf: usize| {
-            let side = |tree: &Tree| tree.key_bytes[leaf] + tree.leaves[leaf].rows * ROW_BYTES;
-            side(ours) + side(theirs)
+    /// Finds the rows that differ.
+    pub(super) fn run(&self, diff: Option<&mut DiffFile>) -> Result<Walked, RunError> {
+        let subject = self.subject();
+        let mut differing =
+            Differing { subject, diff, in_flight: 0, diverged: 0, shown: Vec::new() };
+        let (here, there) = if self.is_ordered() {
+            self.by_ranges(&mut differing)?
+        } else {
+            self.by_leaves(&mut differing)?
         };
-        let mut shown = Vec::new();
-        for group in groups(differing, bytes) {
-            let rows = self.rows(&group, ours.leaves.len())?;
-            for (key, verdict, count) in differences(rows) {
-                match verdict {
-                    RowVerdict::Diverged => walked.diverged += count,
-                    RowVerdict::InFlight => walked.in_flight += count,
-                }
-                if let Some(diff) = diff.as_deref_mut() {
-                    diff.push(self.subject(), &key, verdict)?;
-                }
-                if shown.iter().filter(|(_, v)| *v == verdict).count() < SHOWN {
-                    shown.push((key, verdict));
-                }
-            }
-        }
+        let Differing { in_flight, diverged, mut shown, .. } = differing;
         shown.sort_by_key(|(_, verdict)| *verdict);
-        walked.differences = self.show(shown)?;
-        Ok(walked)
+        Ok(Walked { here, there, in_flight, diverged, differences: self.show(shown)? })
     }
 
     fn subject(&self) -> &Subject {
         &self.here.changes[self.index].subject
     }
 
-    /// The rows of some leaves that one side has and the other has not, or not alike.
-    fn rows(&self, wanted: &LeafSet, leaves: usize) -> Result<(Rows, Rows), RunError> {
-        let (index, threads) = (self.index, self.threads);
-        self.here.steadily(index, || {
-            self.there.steadily(index, || {
-                let (ours, theirs) = (Mutex::new(Rows::new()), Mutex::new(Rows::new()));
-                let keep = |rows: &[RowFacts]| {
-                    let mut ours = ours.lock();
-                    for (key, hashes) in keyed(rows) {
-                        ours.entry(key.into()).or_default().push(hashes);
-                    }
-                };
-                self.here.rows_of(index, threads, leaves, wanted, &keep)?;
-                let cancel = |rows: &[RowFacts]| {
-                    let (mut ours, mut theirs) = (ours.lock(), theirs.lock());
-                    for (key, hashes) in keyed(rows) {
-                        if !take(&mut ours, key, hashes) {
-                            theirs.entry(key.into()).or_default().push(hashes);
-                        }
-                    }
-                };
-                self.there.rows_of(index, threads, leaves, wanted, &cancel)?;
-                Ok((ours.into_inner(), theirs.into_inner()))
-            })
-        })
+    fn by_ranges(&self, differing: &mut Differing<'_>) -> Result<(Proven, Proven), RunError> {
+        let (here, there) = self.read_ranges()?;
+        for group in groups(&here, &there, self.bytes_max) {
+            let unmatched = self.unmatched(&|keep| self.rows_of_group(&group, keep))?;
+            unmatched.finish(&mut |found| differing.add(found))?;
+        }
+        let proven =
+            |side: ranges::Ranges| Proven { findings: side.findings, sources: side.sources };
+        Ok((proven(here), proven(there)))
+    }
+
+    fn by_leaves(&self, differing: &mut Differing<'_>) -> Result<(Proven, Proven), RunError> {
+        let (index, threads, leaves) = (self.index, self.threads, self.leaves());
+        let (here, ours) = self.here.tree(index, threads, leaves)?;
+        let (there, theirs) = self.there.tree(index, threads, leaves)?;
+        let unlike = compare_leaves(&ours.leaves, &theirs.leaves).differing;
+        let unlike: LeafSet = unlike.into_iter().collect();
+        if !unlike.is_empty() {
+            let read = |keep: Keep<'_>| {
+                for (side, replica) in [(Side::Here, self.here), (Side::There, self.there)] {
+                    let sink = |_: &Range, rows: &[RowFacts]| keep(side, rows);
+                    replica.rows_of(index, threads, leaves, &unlike, &sink)?;
+                }
+                Ok(())
+            };
+            // Where rows were renumbered meanwhile, all of them are read again.
+            let unmatched = self
+                .here
+                .steadily(index, || self.there.steadily(index, || self.unmatched(&read)))?;
+            unmatched.finish(&mut |found| differing.add(found))?;
+        }
+        let proven = |findings, sources| Proven { findings, sources };
+        Ok((proven(here, ours.sources), proven(there, theirs.sources)))
+    }
+
+    /// Leaves of the trees of both: a power of two.
+    fn leaves(&self) -> usize {
+        let rows = |replica: &Replica<'_>| replica.changes[self.index].rows_total;
+        let rows = rows(self.here).max(rows(self.there));
+        let leaves = (rows / LEAF_ROWS).clamp(LEAVES_MIN, LEAVES_MAX).next_power_of_two();
+        usize::try_from(leaves).unwrap_or(1)
+    }
+
+    /// The rows, of those that `read` hands on, that have no equal on the other side.
+    fn unmatched(
+        &self,
+        read: &dyn Fn(Keep<'_>) -> Result<(), RunError>,
+    ) -> Result<Unmatched, RunError> {
+        let unmatched = Mutex::new(Unmatched::new(self.bytes_max));
+        let failed = Mutex::new(None);
+        read(&|side, rows| {
+            if let Err(error) = unmatched.lock().add(side, rows) {
+                failed.lock().get_or_insert(error);
+            }
+        })?;
+        match failed.into_inner() {
+            Some(error) => Err(error.into()),
+            None => Ok(unmatched.into_inner()),
+        }
     }
 
     /// Looks up what each side holds.
@@ -135,123 +187,5 @@ impl Walk<'_> {
     }
 }
 
-/// Leaves in groups whose rows fit into memory; a group has one leaf at least.
-fn groups(leaves: &[usize], bytes: impl Fn(usize) -> u64) -> Vec<LeafSet> {
-    let mut groups: Vec<LeafSet> = Vec::new();
-    let mut left = 0;
-    for leaf in leaves {
-        let size = bytes(*leaf);
-        match groups.last_mut() {
-            Some(group) if size <= left => {
-                group.insert(*leaf);
-                left -= size;
-            }
-            _ => {
-                groups.push(LeafSet::from([*leaf]));
-                left = GROUP_BYTES.saturating_sub(size);
-            }
-        }
-    }
-    groups
-}
-
-/// The rows whose keys were kept.
-fn keyed(rows: &[RowFacts]) -> impl Iterator<Item = (&[u8], Hashes)> {
-    rows.iter().filter_map(|row| Some((row.key.as_deref()?, (row.sources, row.values))))
-}
-
-/// Takes a row of that key and those hashes out; false where there is none.
-fn take(rows: &mut Rows, key: &[u8], hashes: Hashes) -> bool {
-    let Some(found) = rows.get_mut(key) else { return false };
-    let Some(at) = found.iter().position(|other| *other == hashes) else { return false };
-    found.swap_remove(at);
-    if found.is_empty() {
-        rows.remove(key);
-    }
-    true
-}
-
-/// The keys that differ, in order, each with its verdict and how many rows of that key have it.
-fn differences((ours, mut theirs): (Rows, Rows)) -> Vec<(Vec<Datum>, RowVerdict, u64)> {
-    let mut found = Vec::new();
-    let mut add = |key: &[u8], here: Vec<Hashes>, there: Vec<Hashes>| {
-        let (diverged, in_flight) = tell_apart(here, there);
-        let counts = [(RowVerdict::Diverged, diverged), (RowVerdict::InFlight, in_flight)];
-        for (verdict, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-            found.push((decode(key), verdict, count));
-        }
-    };
-    for (key, here) in ours {
-        let there = theirs.remove(&key).unwrap_or_default();
-        add(&key, here, there);
-    }
-    for (key, there) in theirs {
-        add(&key, Vec::new(), there);
-    }
-    found.sort_by(|(a, x, _), (b, y, _)| in_order(a, b).then(x.cmp(y)));
-    found
-}
-
-/// Of rows of one key: those with a counterpart of the same source, and the others.
-fn tell_apart(here: Vec<Hashes>, mut there: Vec<Hashes>) -> (u64, u64) {
-    let (mut diverged, mut alone) = (0, 0);
-    for (sources, _) in here {
-        match there.iter().position(|(other, _)| *other == sources) {
-            Some(at) => {
-                there.swap_remove(at);
-                diverged += 1;
-            }
-            None => alone += 1,
-        }
-    }
-    (diverged, alone.max(there.len() as u64))
-}
-
-fn decode(mut bytes: &[u8]) -> Vec<Datum> {
-    let mut key = Vec::new();
-    while let Some((datum, rest)) = Datum::decode(bytes) {
-        key.push(datum);
-        bytes = rest;
-    }
-    key
-}
-
-/// The order of keys for people: NULLs, numbers, texts, blobs.
-fn in_order(a: &[Datum], b: &[Datum]) -> std::cmp::Ordering {
-    let class = |datum: &Datum| match datum {
-        Datum::Null => 0,
-        Datum::Integer(_) => 1,
-        Datum::Real(_) => 2,
-        Datum::Text(_) => 3,
-        Datum::Blob(_) => 4,
-    };
-    let one = |a: &Datum, b: &Datum| match (a, b) {
-        (Datum::Integer(a), Datum::Integer(b)) => a.cmp(b),
-        (Datum::Real(a), Datum::Real(b)) => a.total_cmp(b),
-        (Datum::Text(a), Datum::Text(b)) | (Datum::Blob(a), Datum::Blob(b)) => a.cmp(b),
-        _ => class(a).cmp(&class(b)),
-    };
-    a.iter().zip(b).map(|(a, b)| one(a, b)).find(|o| o.is_ne()).unwrap_or(a.len().cmp(&b.len()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_fit_into_memory_and_have_every_leaf_once() {
-        let third = GROUP_BYTES / 3 + 1;
-        let found = groups(&[1, 2, 3, 5, 8], |leaf| if leaf == 5 { 3 * third } else { third });
-        let want = [vec![1, 2], vec![3], vec![5], vec![8]];
-        assert_eq!(found, want.map(|leaves| leaves.into_iter().collect::<LeafSet>()));
-        assert!(groups(&[], |_| 1).is_empty());
-    }
-
-    #[test]
-    fn rows_of_one_key_are_told_apart_by_their_sources() {
-        assert_eq!(tell_apart(vec![(1, 1)], vec![(1, 2)]), (1, 0));
-        assert_eq!(tell_apart(vec![(1, 1)], vec![(2, 1)]), (0, 1));
-        assert_eq!(tell_apart(vec![(1, 1), (2, 2), (3, 3)], vec![(3, 4)]), (1, 2));
-        assert_eq!(tell_apart(Vec::new(), vec![(3, 4), (3, 4)]), (0, 2));
-    }
-}
+/// Takes rows of a side, with their keys; called by any of the readers.
+type Keep<'k> = &'k (dyn Fn(Side, &[RowFacts]) + Sync);

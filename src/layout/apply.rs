@@ -2,7 +2,7 @@
 //! it is. Pure text; the query plan of each is tested: none scans.
 
 use super::crsqlite::CrTable;
-use super::{Filter, KeyMatch, Target};
+use super::{Filter, KeyMatch, NoteKind, Target};
 use crate::db::quote::{ident, list};
 
 /// Which cells of ours are written.
@@ -10,7 +10,8 @@ use crate::db::quote::{ident, list};
 pub enum Overwrite {
     /// Those that hold another value: the replica derives nothing.
     Differing,
-    /// Those that are NULL: the replica derives for itself, and its values stand.
+    /// Those that are NULL: the replica derives for itself. One that holds another value is noted,
+    /// so that it is derived again.
     Missing,
 }
 
@@ -104,6 +105,23 @@ impl<'a> ApplySql<'a> {
         )
     }
 
+    /// Notes the row with the key to be derived again, where its cell holds another value than the
+    /// one that was shipped, is no user's, and is not noted already.
+    #[must_use]
+    pub fn note_differing(&self) -> String {
+        format!(
+            "INSERT INTO {} (kind, {}) SELECT {}, {} FROM {} WHERE {} AND {} AND NOT {}",
+            self.target.dirty_table(),
+            list(KeyMatch::side_columns(self.target, 'k')),
+            NoteKind::Source.code(),
+            list(self.target.key_sql()),
+            self.target.table.sql(),
+            self.row_is(),
+            self.target.differs_from(&self.value()),
+            self.claimed(Filter { user: true, dirty: true }),
+        )
+    }
+
     /// Remembers the value of a row that has not arrived.
     #[must_use]
     pub fn add_pending(&self) -> String {
@@ -190,6 +208,7 @@ mod tests {
                 for sql in [sql.add_pending(), sql.remove_pending(), sql.is_pending()] {
                     place.assert_seeks(&sql);
                 }
+                place.assert_seeks(&sql.note_differing());
                 for after in [false, true] {
                     place.assert_takes_the_first(&sql.select_pending(after));
                 }

@@ -149,7 +149,7 @@ impl Target {
     }
 
     /// The quoted, qualified key columns of the table.
-    pub(super) fn key_sql(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn key_sql(&self) -> impl Iterator<Item = String> {
         let table = self.table.sql();
         self.table.key.iter().map(move |key| format!("{table}.{}", ident(&key.name)))
     }

@@ -56,6 +56,10 @@ pub enum Stage {
     Draining,
     /// Counting, from the data, that every row is done.
     Proving,
+    /// Reading the rows of this replica, and of another one.
+    Comparing,
+    /// Reading delta segments.
+    Inspecting,
     /// Open, waiting for keys to be noted.
     Following,
     /// Setting our cells back to NULL.
@@ -74,6 +78,8 @@ impl std::fmt::Display for Stage {
             Self::Filling => "filling",
             Self::Draining => "draining",
             Self::Proving => "proving",
+            Self::Comparing => "comparing",
+            Self::Inspecting => "inspecting",
             Self::Following => "following",
             Self::Clearing => "clearing",
             Self::Exporting => "exporting",

@@ -177,8 +177,13 @@ impl Exported {
             self.blocks.push(Rows::new(keys));
         }
         if let Some(block) = self.blocks.last_mut() {
-            let key = (0..keys).map(|i| row.get_ref(i)).collect::<Result<Vec<_>, _>>()?;
-            block.push(key, row.get_ref(keys + 1)?);
+            let value = row.get_ref(keys + 1)?;
+            let mut failed = None;
+            let key = (0..keys).map_while(|i| row.get_ref(i).map_err(|e| failed = Some(e)).ok());
+            block.push(key, value);
+            if let Some(error) = failed {
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -159,6 +159,14 @@ impl Bounds {
         Self { after: range.after.clone(), through: Some(range.through.clone()) }
     }
 
+    /// As a range of rows whose number is not known; one that is open at its end has an empty key
+    /// there.
+    #[must_use]
+    pub fn to_range(&self) -> Range {
+        let through = self.through.clone().unwrap_or_else(|| Position(Vec::new()));
+        Range { after: self.after.clone(), through, rows: 0 }
+    }
+
     /// The values for the parameters of [`SetSql::sources`] and [`SetSql::adds_in`].
     pub fn parameters(&self) -> impl Iterator<Item = &Datum> {
         self.after.iter().chain(&self.through).flat_map(|position| position.0.iter())

@@ -174,8 +174,10 @@ fn cut_sql(table: &Table, bounded: bool) -> String {
     )
 }
 
-/// Ranges of an integer key that are cut by arithmetic after one that was walked and found dense.
+/// Ranges of an integer key that are cut by arithmetic after one that was walked and found dense;
+/// twice as many after each further one in a row, up to the most.
 const STRIDES: u32 = 15;
+const STRIDES_MAX: u32 = 240;
 
 /// Cuts one table into ranges.
 ///
@@ -196,6 +198,8 @@ pub struct Splitter<'a> {
     /// The largest integer key when it was last looked at, and how many ranges may still be cut
     /// below it without a walk.
     strides: (i64, u32),
+    /// How many there are after the next dense walk.
+    strides_next: u32,
 }
 
 impl<'a> Splitter<'a> {
@@ -241,6 +245,7 @@ impl<'a> Splitter<'a> {
             left: [left(false), left(true)],
             integer: table.key_kind == KeyKind::Integer,
             strides: (i64::MIN, 0),
+            strides_next: STRIDES,
         }
     }
 
@@ -298,7 +303,11 @@ impl<'a> Splitter<'a> {
         {
             self.strides.0 = *last;
         }
-        self.strides.1 = if dense { STRIDES } else { 0 };
+        (self.strides.1, self.strides_next) = if dense {
+            (self.strides_next, (2 * self.strides_next).min(STRIDES_MAX))
+        } else {
+            (0, STRIDES)
+        };
         Ok(())
     }
 

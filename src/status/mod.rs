@@ -1,7 +1,6 @@
 //! The state of the migrations of a database, as `status` and `wait` show it. Only reads, in one
 //! snapshot, whatever else goes on; takes no lease.
 
-mod open;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +10,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::db::{DbError, Doing};
+use crate::db::{self, Access, DbError, Doing};
 use crate::engine;
 use crate::lease::Holder;
 use crate::migration::{Change, Migration};
@@ -118,7 +117,7 @@ impl StatusReader {
     /// # Errors
     /// When the file is no database or cannot be read.
     pub fn open(path: &Path) -> Result<Self, DbError> {
-        Ok(Self { conn: open::open(path)? })
+        Ok(Self { conn: db::open(path, Access::Read)? })
     }
 
     /// All migrations, by id; none where dotfill was never here.

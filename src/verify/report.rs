@@ -7,9 +7,15 @@
 //! `sources_digest` (64 digits each, over all changes), `dotfill_version`, `sqlite_version` (which
 //! evaluated the expressions now), `proof_sqlite_version` (which did when the migration was proven;
 //! null where that is not known) and `changes`, in the order of the migration file. A change has
-//! `table`, `column`, `shape` (16 digits), `rows`, `digest` (64 digits) and `leaves`: one text, per
+//! `table`, `column`, `shape` (16 digits), `rows`, `digest` (64 digits), `high` (the upper halves of
+//! the sums of values and of sources over all rows, which are modulo 2^128: two times 16 digits with
+//! a point between; the lower halves are the sums of the leaves) and `leaves`: one text, per
 //! leaf in order `rows.sources.values`, with a space between leaves; `rows` are hexadecimal digits
 //! without leading zeros, the sums 16 digits each. `src/verify/tree.rs` defines the numbers.
+//!
+//! Everything agrees: the leaves of a change add up to its rows, and its digest is the root of its
+//! rows and its sum of values; `rows`, `digest` and `sources_digest` of the whole are those of all
+//! changes together. Readers refuse what does not.
 //!
 //! Readers ignore members that they do not know, and refuse another format.
 
@@ -18,6 +24,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Leaf;
+use super::tree::root;
 
 /// The format that this build writes and reads.
 const FORMAT: u64 = 1;
@@ -68,6 +75,9 @@ pub struct ChangeDigest {
     pub rows: u64,
     /// The digest of keys and cells.
     pub digest: String,
+    /// The upper halves of the sums of the value hashes and of the source hashes of all rows.
+    #[serde(serialize_with = "write_high", deserialize_with = "read_high")]
+    pub high: (u64, u64),
     /// The tree's leaves.
     #[serde(serialize_with = "write_leaves", deserialize_with = "read_leaves")]
     pub leaves: Vec<Leaf>,
@@ -137,20 +147,73 @@ impl DigestReport {
         if !matches!(self.phase.as_str(), "open" | "closed" | "applied") {
             return Err(format!("the phase is {:?}", self.phase));
         }
-        let mut rows = 0_u64;
+        let (mut rows, mut values, mut sources) = (0_u64, 0_u128, 0_u128);
         for change in &self.changes {
-            let name = format!("{}.{}", change.table, change.column);
-            if !change.leaves.len().is_power_of_two() {
-                return Err(format!("{name} has {} leaves", change.leaves.len()));
-            }
-            let of_leaves = change.leaves.iter().try_fold(0_u64, |n, l| n.checked_add(l.rows));
-            if of_leaves != Some(change.rows) {
-                return Err(format!("the leaves of {name} do not add up to its rows"));
-            }
+            change.check()?;
+            let sums = change.sums();
             rows = rows.saturating_add(change.rows);
+            values = values.wrapping_add(sums.0);
+            sources = sources.wrapping_add(sums.1);
         }
-        if rows == self.rows { Ok(()) } else { Err("the changes do not add up".to_owned()) }
+        if rows != self.rows {
+            return Err(format!("the rows of its changes do not add up to {}", self.rows));
+        }
+        for (name, said, sum) in
+            [("digest", &self.digest, values), ("sources_digest", &self.sources_digest, sources)]
+        {
+            if *said != root(rows, sum) {
+                return Err(format!("its \"{name}\" is not that of its changes"));
+            }
+        }
+        for (name, n) in
+            [("rows_different", self.rows_different), ("rows_skipped", self.rows_skipped)]
+        {
+            if n > rows {
+                return Err(format!("\"{name}\" is {n}, of {rows} rows"));
+            }
+        }
+        Ok(())
     }
+}
+
+impl ChangeDigest {
+    fn check(&self) -> Result<(), String> {
+        let name = format!("{}.{}", self.table, self.column);
+        if !self.leaves.len().is_power_of_two() {
+            return Err(format!("{name} has {} leaves", self.leaves.len()));
+        }
+        let of_leaves = self.leaves.iter().try_fold(0_u64, |n, leaf| n.checked_add(leaf.rows));
+        if of_leaves != Some(self.rows) {
+            return Err(format!("the leaves of {name} do not add up to its rows"));
+        }
+        if self.digest != root(self.rows, self.sums().0) {
+            return Err(format!("the digest of {name} is not that of its leaves"));
+        }
+        Ok(())
+    }
+
+    /// The sums of the value hashes and of the source hashes of all rows.
+    fn sums(&self) -> (u128, u128) {
+        let low = |of: fn(&Leaf) -> u64| self.leaves.iter().map(of).fold(0, u64::wrapping_add);
+        let whole = |high: u64, low: u64| u128::from(high) << 64 | u128::from(low);
+        let (values, sources) = self.high;
+        (whole(values, low(|leaf| leaf.values)), whole(sources, low(|leaf| leaf.sources)))
+    }
+}
+
+fn write_high<S: Serializer>(high: &(u64, u64), serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format!("{:016x}.{:016x}", high.0, high.1))
+}
+
+fn read_high<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(u64, u64), D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let number = |digits: &str| {
+        let plain = digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        plain.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+    };
+    text.split_once('.')
+        .and_then(|(values, sources)| Some((number(values)?, number(sources)?)))
+        .ok_or_else(|| serde::de::Error::custom(format!("{text:?} are no halves of sums")))
 }
 
 fn write_leaves<S: Serializer>(leaves: &[Leaf], serializer: S) -> Result<S::Ok, S::Error> {
@@ -188,13 +251,20 @@ mod tests {
     fn digest(changes: usize, rows: u64) -> DigestReport {
         let leaf = Leaf { rows, sources: u64::MAX, values: u64::MAX };
         let each = leaves_of(changes);
+        let of_leaves = |each: usize| u128::from(u64::MAX.wrapping_mul(each as u64));
+        let sums = (of_leaves(each), u128::from(u64::MAX) << 64 | of_leaves(each));
         let change = ChangeDigest {
             table: "t".repeat(30),
             column: "c".repeat(30),
             shape: "f".repeat(16),
             rows: rows * each as u64,
-            digest: "f".repeat(64),
+            digest: root(rows * each as u64, sums.0),
+            high: (0, u64::MAX),
             leaves: vec![leaf; each],
+        };
+        let all = |sum: u128| {
+            let sum = (0..changes).fold(0_u128, |all, _| all.wrapping_add(sum));
+            root(rows * (each * changes) as u64, sum)
         };
         DigestReport {
             format: FORMAT,
@@ -203,10 +273,10 @@ mod tests {
             phase: "closed".to_owned(),
             rows: rows * (each * changes) as u64,
             rows_pending: u64::from(u32::MAX),
-            rows_different: u64::from(u32::MAX),
-            rows_skipped: u64::from(u32::MAX),
-            digest: "f".repeat(64),
-            sources_digest: "f".repeat(64),
+            rows_different: rows,
+            rows_skipped: rows,
+            digest: all(sums.0),
+            sources_digest: all(sums.1),
             dotfill_version: "100.100.100".to_owned(),
             sqlite_version: "100.100.100".to_owned(),
             proof_sqlite_version: Some("100.100.100".to_owned()),

@@ -3,8 +3,9 @@
 //!
 //! # Invariants
 //! A cell is written only where it is ours, as `drain` decides it: what others have noted is
-//! settled in the transaction that writes, or left to the drain where the replica derives. A value whose row is not here is remembered in that
-//! transaction too, unless cr-sqlite knows that the row was deleted.
+//! settled in the transaction that writes, or left to the drain where the replica derives; there a
+//! cell that holds another value is noted, and never overwritten. A value whose row is not here is
+//! remembered in that transaction too, unless cr-sqlite knows that the row was deleted.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct AppliedCount {
     pub pending: u64,
     /// Rows that are not here because they were deleted.
     pub deleted: u64,
+    /// Cells of ours that hold another value where the replica derives: noted, to be derived again.
+    pub noted: u64,
     /// True where nothing but notes was dealt with: the batch is to be written again.
     pub again: bool,
 }
@@ -57,6 +60,8 @@ pub struct Applier<'a> {
     sql: ApplySql<'a>,
     /// Settles what others have noted; `None` where the replica derives, and drains by itself.
     drainer: Option<Drainer<'a>>,
+    /// Notes cells that hold another value; `None` where they are written.
+    note_differing: Option<String>,
     clock: Option<ClockSql>,
     causal_length: Option<String>,
 }
@@ -70,11 +75,11 @@ impl<'a> Applier<'a> {
             Layout::Plain => (None, None),
             Layout::CrSqlite(cr) => (Some(ClockSql::new(cr, target)), Some(sql.causal_length(cr))),
         };
-        let drainer = match overwrite {
-            Overwrite::Differing => Some(Drainer::new(target, migration, Then::Leave)),
-            Overwrite::Missing => None,
+        let (drainer, note_differing) = match overwrite {
+            Overwrite::Differing => (Some(Drainer::new(target, migration, Then::Leave)), None),
+            Overwrite::Missing => (None, Some(sql.note_differing())),
         };
-        Self { target, sql, drainer, clock, causal_length }
+        Self { target, sql, drainer, note_differing, clock, causal_length }
     }
 
     /// Writes one batch, the counters of `change`, and the position in the chain that it reaches,
@@ -245,6 +250,14 @@ impl<'w, 'a> Writer<'w, 'a> {
             .optional()
             .doing("look for a row")?;
         if found.is_some() {
+            if let Some(note) = &self.applier.note_differing {
+                self.count.noted += self
+                    .conn
+                    .prepare_cached(note)
+                    .and_then(|mut s| s.execute(rusqlite::params_from_iter(&all)))
+                    .doing("note a row that is to be derived again")?
+                    as u64;
+            }
             return Ok(self.settled(rows, i, false)?);
         }
         if self.is_deleted(&all[..all.len() - 1])? {

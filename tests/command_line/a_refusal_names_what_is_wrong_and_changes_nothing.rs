@@ -56,6 +56,26 @@ fn flags_out_of_bounds() {
 }
 
 #[test]
+fn queries_that_could_never_be_asked() {
+    let folder = Folder::with_rows(1);
+    let (m, db) = (folder.arg("m.toml"), folder.arg("t.db"));
+    for (sql, words) in [
+        ("SELECT nonsense FROM", ["--pause-when", "incomplete input"]),
+        ("SELEKT 1", ["--pause-when", "near \"SELEKT\": syntax error"]),
+        ("SELECT 1 FROM absent", ["--pause-when", "no such table: absent"]),
+        ("DELETE FROM t", ["--pause-when", "gives no value"]),
+        ("SELECT ?1", ["--pause-when", "?1"]),
+        ("SELECT 1; SELECT 2", ["--pause-when", "one query"]),
+        ("", ["--pause-when", "is no query"]),
+    ] {
+        refused(&folder, &["run", &m, "--db", &db, "--pause-when", sql], &words);
+    }
+    folder.write("limits.toml", "pause-when = \"SELEKT 1\"\n");
+    let limits = folder.arg("limits.toml");
+    refused(&folder, &["run", &m, "--db", &db, "--limits", &limits], &["--pause-when", "SELEKT"]);
+}
+
+#[test]
 fn files_that_are_no_database() {
     let folder = Folder::with_rows(2000);
     let m = folder.arg("m.toml");

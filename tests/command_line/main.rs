@@ -4,6 +4,7 @@
 mod tool;
 
 mod a_failed_row_is_told_to_everyone_who_waits;
+mod a_look_can_be_interrupted;
 mod a_migration_lives_from_run_to_forget;
 mod a_read_only_file_can_be_looked_at;
 mod a_refusal_names_what_is_wrong_and_changes_nothing;
@@ -14,4 +15,5 @@ mod inspect_says_what_deltas_hold;
 mod others_open_and_close_the_database_meanwhile;
 mod output_goes_where_it_belongs;
 mod replicas_are_compared;
+mod some_rows_are_exported_once;
 mod verify_finds_what_differs;

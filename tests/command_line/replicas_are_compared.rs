@@ -158,6 +158,50 @@ fn by_file_with_the_keys_that_differ() {
     }
 }
 
+/// An edit of a digest; gets some other digest.
+type Edit = fn(&mut Value, &str);
+
+#[test]
+fn a_digest_whose_sums_do_not_agree_with_its_leaves_is_refused() {
+    let folder = replicas(500);
+    let text = digest(&folder);
+    let sound: Value = serde_json::from_str(&text).unwrap();
+    let other = "0123456789abcdef".repeat(4);
+    let edits: [(Edit, &str); 8] = [
+        (|d, other| d["digest"] = json!(other), "\"digest\""),
+        (|d, other| d["sources_digest"] = json!(other), "\"sources_digest\""),
+        (|d, other| d["changes"][0]["digest"] = json!(other), "t.label"),
+        (|d, _| d["rows"] = json!(501), "rows"),
+        (|d, _| d["changes"][0]["rows"] = json!(501), "t.label"),
+        (|d, _| d["rows_different"] = json!(501), "rows_different"),
+        (
+            |d, other| {
+                d["changes"][0]["high"] = json!(format!("{}.{}", &other[..16], &other[..16]));
+            },
+            "t.label",
+        ),
+        (
+            |d, _| {
+                let leaves = d["changes"][0]["leaves"].as_str().unwrap().to_owned();
+                let (first, rest) = leaves.split_once(' ').unwrap();
+                let mut parts: Vec<&str> = first.split('.').collect();
+                parts[2] = "0123456789abcdef";
+                d["changes"][0]["leaves"] = json!(format!("{} {rest}", parts.join(".")));
+            },
+            "t.label",
+        ),
+    ];
+    for (edit, word) in edits {
+        let mut edited = sound.clone();
+        edit(&mut edited, &other);
+        folder.write("edited.json", edited.to_string());
+        let flags = ["--against", &folder.arg("edited.json")];
+        refused(&folder, &flags, &["edited.json", word, "dotfill digest"]);
+    }
+    folder.write("same.json", sound.to_string());
+    folder.run("verify", &["--against", &folder.arg("same.json")]).expect(0);
+}
+
 /// Refused, with all of `words`; nothing is written.
 #[track_caller]
 fn refused(folder: &Folder, flags: &[&str], words: &[&str]) {
@@ -209,13 +253,13 @@ fn what_cannot_be_compared_is_refused() {
 fn halve_the_leaves(text: &str) -> String {
     let mut json: Value = serde_json::from_str(text).unwrap();
     let leaves = json["changes"][0]["leaves"].as_str().unwrap().to_owned();
-    let leaves: Vec<u64> = leaves
-        .split(' ')
-        .map(|leaf| u64::from_str_radix(leaf.split('.').next().unwrap(), 16).unwrap())
-        .collect();
+    let number = |digits| u64::from_str_radix(digits, 16).unwrap();
+    let leaves: Vec<Vec<u64>> =
+        leaves.split(' ').map(|leaf| leaf.split('.').map(number).collect()).collect();
     let halved: Vec<_> = leaves
         .chunks(2)
-        .map(|two| format!("{:x}.{:016x}.{:016x}", two[0] + two[1], 0, 0))
+        .map(|two| (0..3).map(|i| two[0][i].wrapping_add(two[1][i])).collect::<Vec<_>>())
+        .map(|two| format!("{:x}.{:016x}.{:016x}", two[0], two[1], two[2]))
         .collect();
     json["changes"][0]["leaves"] = json!(halved.join(" "));
     json.to_string()

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dotfill::engine::{self, Against, CompareOptions, RunOptions, Verdict};
+use dotfill::monitor::Quiet;
 use rusqlite::Connection;
 
 use crate::common::plain_db;
-use crate::job::{Job, one_column};
+use crate::job::{Job, one_column, threads};
 
 const ROWS: i64 = 20_000;
 
@@ -67,16 +68,18 @@ fn on_a_table_that_is_walked_by_rowid() {
         for round in 0..20 {
             let [here, there] = [&jobs[round % 2], &jobs[1 - round % 2]];
             let other = Against::Replica(there.db.clone());
-            let options = CompareOptions { threads: 2, diff: None };
+            let options = CompareOptions { threads: 2, diff: None, ..CompareOptions::default() };
             let report =
-                engine::verify_against(&here.db, &here.migration, &other, &options).unwrap();
+                engine::verify_against(&here.db, &here.migration, &other, &options, &Quiet)
+                    .unwrap();
             assert_ne!(report.verdict, Verdict::Diverged, "{report:#?}");
             in_flight += report.comparison.unwrap().rows_in_flight;
-            let digest = engine::digest(&there.db, &there.migration, 2).unwrap();
+            let digest = engine::digest(&there.db, &there.migration, &threads(2), &Quiet).unwrap();
             let other = Against::Digest { name: "d".to_owned(), digest: Box::new(digest) };
             let options = CompareOptions::default();
             let report =
-                engine::verify_against(&here.db, &here.migration, &other, &options).unwrap();
+                engine::verify_against(&here.db, &here.migration, &other, &options, &Quiet)
+                    .unwrap();
             assert_ne!(report.verdict, Verdict::Diverged, "{report:#?}");
             if round % 4 == 0 {
                 here.run();

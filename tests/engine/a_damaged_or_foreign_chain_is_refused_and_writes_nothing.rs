@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use rusqlite::types::Value;
 use tempfile::TempDir;
@@ -10,7 +11,9 @@ use tempfile::TempDir;
 use crate::common::Client;
 use crate::deltas::{apply_deltas, expect_apply_error, export};
 use crate::job::{Job, one_column};
+use dotfill::engine::{self, Deltas, RunError, RunOptions};
 use dotfill::migration::Migration;
+use dotfill::monitor::Quiet;
 
 const ROWS: &str = "WITH RECURSIVE i(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < 100)
     INSERT INTO t (id, src) SELECT i, 'src ' || i FROM i;";
@@ -70,6 +73,19 @@ impl Case {
 }
 
 const SAME: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, src TEXT);";
+
+#[test]
+fn a_signal_while_the_deltas_are_verified() {
+    let case = Case::new(SAME);
+    let before = case.dump();
+    let options = RunOptions::default();
+    options.cancel.store(true, Ordering::Relaxed);
+    let deltas = Deltas::Folder(case.deltas());
+    let error = engine::apply(&case.db(), deltas, &options, &Quiet).expect_err("interrupted");
+    assert!(matches!(error, RunError::Interrupted { .. }), "{error}");
+    assert_eq!(case.dump(), before);
+    apply_deltas(case.db(), &case.deltas());
+}
 
 #[test]
 fn another_key() {

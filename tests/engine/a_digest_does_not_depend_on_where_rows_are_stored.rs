@@ -2,8 +2,9 @@
 //! deleted rows show in it.
 
 use crate::common::{PlainDb, plain_db};
-use crate::job::{Job, one_column};
+use crate::job::{Job, one_column, threads};
 use dotfill::engine;
+use dotfill::monitor::Quiet;
 
 fn filled(schema: &str, rows: &[i64], key: &str) -> (PlainDb, String) {
     let db = plain_db(schema);
@@ -17,7 +18,7 @@ fn filled(schema: &str, rows: &[i64], key: &str) -> (PlainDb, String) {
 fn digest(db: &PlainDb) -> String {
     let job = Job::new(db.db(), one_column("t", "target", "TEXT", "'v-' || src", ""));
     let ran = job.run().digest.expect("a proven run has a digest");
-    let digest = engine::digest(&job.db, &job.migration, 3).unwrap();
+    let digest = engine::digest(&job.db, &job.migration, &threads(3), &Quiet).unwrap();
     assert_eq!(digest.digest, ran, "`digest` and `run` count differently");
     digest.to_json().unwrap()
 }

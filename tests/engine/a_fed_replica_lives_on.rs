@@ -7,10 +7,11 @@ use tempfile::TempDir;
 
 use crate::common::Client;
 use crate::deltas::{apply_deltas, export};
-use crate::job::{Job, assert_none, assert_sound, objects, one_column};
+use crate::job::{Job, assert_none, assert_sound, objects, one_column, threads};
 use dotfill::doctor::{Severity, examine};
 use dotfill::engine::{self, Verdict};
 use dotfill::migration::Migration;
+use dotfill::monitor::Quiet;
 use dotfill::state::Phase;
 use dotfill::status::{MigrationStatus, StatusReader};
 
@@ -91,8 +92,9 @@ fn it_is_applied_proven_and_healthy_and_has_the_digest_of_its_source() {
         assert_eq!((status.phase, status.pending_rows), (Phase::Applied, 0));
         assert!(status.is_proven() && !status.is_resumable());
         assert_eq!(fed.worst(), Severity::Ok, "{:?}", examine(&fed.job.db));
-        let a = engine::verify(&fed.folder.path().join("a.db"), &migration(), 1).unwrap();
-        let b = engine::verify(&fed.job.db, &migration(), 1).unwrap();
+        let a = engine::verify(&fed.folder.path().join("a.db"), &migration(), &threads(1), &Quiet)
+            .unwrap();
+        let b = engine::verify(&fed.job.db, &migration(), &threads(1), &Quiet).unwrap();
         assert_eq!((a.verdict, b.verdict), (Verdict::Equal, Verdict::Equal));
         assert_eq!(a.digest, b.digest);
         // Nothing of ours is left in the way of a replica's writes; a plain table keeps its marks.
@@ -253,8 +255,8 @@ fn what_users_wrote_on_a_plain_table_is_known_to_a_proof() {
         "ALTER TABLE t ADD COLUMN target TEXT; UPDATE t SET target = 'mine' WHERE id < 4",
     );
     fed.client.run("UPDATE t SET target = 'mine too' WHERE id = 9", []);
-    let report = engine::verify(&fed.job.db, &migration(), 2).unwrap();
+    let report = engine::verify(&fed.job.db, &migration(), &threads(2), &Quiet).unwrap();
     assert_eq!((report.verdict, report.rows_different), (Verdict::Equal, 0), "{report:?}");
-    let digest = engine::digest(&fed.job.db, &migration(), 2).unwrap();
+    let digest = engine::digest(&fed.job.db, &migration(), &threads(2), &Quiet).unwrap();
     assert_eq!((digest.phase.as_str(), digest.rows_different), ("applied", 0));
 }

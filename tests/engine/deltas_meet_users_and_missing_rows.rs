@@ -207,7 +207,8 @@ fn what_was_lost_unnoticed_is_written_again() {
     assert_fed(&b, "0", "''");
 }
 
-/// A replica that derives keeps what it derived; deltas only fill what it lacks.
+/// A replica that derives keeps what it derives: deltas fill what it lacks, and what they hold
+/// otherwise is derived again there.
 #[test]
 fn a_replica_that_derives_keeps_its_own_values() {
     let fleet = Fleet::new(true);
@@ -218,11 +219,15 @@ fn a_replica_that_derives_keeps_its_own_values() {
     let raw = Connection::open(fleet.path("b.db")).unwrap();
     raw.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
     raw.execute_batch("UPDATE t SET target = NULL WHERE n IN (10, 11)").unwrap();
-    // What is noted is left to the drain, also where it lacks a value.
+    // A cell that holds another value is derived again, never overwritten; so is what is noted.
+    raw.execute_batch("UPDATE t SET target = 'stale' WHERE n IN (20, 21)").unwrap();
     b.execute_batch("UPDATE t SET src = 'noted' WHERE n IN (11, 12)").unwrap();
     let report = apply_deltas(fleet.path("b.db"), &fleet.path("deltas"));
     assert_eq!((report.rows_written, report.phase.as_str()), (1, "open"));
-    assert_eq!(job.run().rows_written, 2);
+    // Of the three that differ one has another source here: it is right as it is.
+    assert_eq!((report.rows_noted, report.rows_derived), (3, 4));
+    assert_eq!((report.rows_unchanged, report.rows), (195, 200));
+    assert_eq!(job.run().rows_written, 0);
     assert_fed(&b, "0", "''");
     job.close();
 }

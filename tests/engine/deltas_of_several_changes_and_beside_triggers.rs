@@ -5,9 +5,10 @@ use tempfile::TempDir;
 
 use crate::common::{Client, plain_db};
 use crate::deltas::{apply_deltas, expect_apply_error, export, try_apply};
-use crate::job::{Job, assert_none, assert_sound, column, migration, objects, one_column};
+use crate::job::{Job, assert_none, assert_sound, column, migration, objects, one_column, threads};
 use crate::watch::AfterCommit;
 use dotfill::engine::{self, Outcome, Verdict};
+use dotfill::monitor::Quiet;
 
 const TABLES: &str = "CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, src TEXT);
     CREATE TABLE u (a INT NOT NULL, b TEXT NOT NULL, src TEXT, PRIMARY KEY (a, b DESC)) WITHOUT ROWID;";
@@ -55,9 +56,9 @@ fn every_column_is_there_afterwards() {
     let report = apply_deltas(&b, &dir);
     assert_eq!((report.rows, report.rows_written), (180, 180));
     assert_all(&client);
-    let proof = engine::verify(&b, &migration, 1).unwrap();
+    let proof = engine::verify(&b, &migration, &threads(1), &Quiet).unwrap();
     assert_eq!(proof.verdict, Verdict::Equal);
-    assert_eq!(proof.digest, engine::verify(&a, &migration, 1).unwrap().digest);
+    assert_eq!(proof.digest, engine::verify(&a, &migration, &threads(1), &Quiet).unwrap().digest);
     Job::new(&b, migration.clone()).run();
     assert_all(&client);
 }

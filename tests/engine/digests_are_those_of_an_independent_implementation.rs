@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use dotfill::db::{Datum, from_json};
 use dotfill::engine;
+use dotfill::monitor::Quiet;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::common::plain_db;
-use crate::job::{Job, one_column};
+use crate::job::{Job, one_column, threads};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -87,7 +88,7 @@ fn every_vector() {
             run(&db, &sql, &[&row.cell, &row.key[0]]);
         }
         job.run();
-        let found = engine::digest(&job.db, &job.migration, 2).unwrap();
+        let found = engine::digest(&job.db, &job.migration, &threads(2), &Quiet).unwrap();
         let expected = &vector.expected;
         assert_eq!(found.changes[0].shape, expected.shape, "{}", vector.name);
         let leaves = found.changes[0].leaves.iter().enumerate().filter(|(_, leaf)| leaf.rows > 0);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dotfill::engine::{
-    self, CloseReport, Outcome, RollbackReport, RunError, RunOptions, RunReport,
+    self, CloseReport, LookOptions, Outcome, RollbackReport, RunError, RunOptions, RunReport,
 };
 use dotfill::migration::Migration;
 use dotfill::monitor::{Monitor, Quiet};
@@ -42,6 +42,11 @@ pub fn small_batches() -> RunOptions {
     options.tuning.batch_rows_max = BATCH_ROWS;
     options.tuning.records_per_transaction = BATCH_ROWS;
     options
+}
+
+/// Options of a look at rows.
+pub fn threads(threads: usize) -> LookOptions {
+    LookOptions { threads, ..LookOptions::default() }
 }
 
 /// One migration, one database.

@@ -10,6 +10,7 @@ mod job;
 mod watch;
 
 mod a_comparison_beside_writers_finds_no_false_divergence;
+mod a_comparison_reads_little_more_than_what_differs;
 mod a_damaged_or_foreign_chain_is_refused_and_writes_nothing;
 mod a_digest_does_not_depend_on_where_rows_are_stored;
 mod a_fed_replica_lives_on;

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use dotfill::db::{Datum, from_json};
 use dotfill::engine::{self, Against, CompareOptions, Verdict, VerifyReport};
+use dotfill::monitor::Quiet;
 use rusqlite::config::DbConfig;
 use serde_json::{Value, json};
 
 use crate::common::{PlainDb, plain_db};
-use crate::job::{Job, one_column};
+use crate::job::{Job, one_column, threads};
 
 const ROWS: i64 = 120;
 
@@ -43,16 +44,22 @@ impl Pair {
     }
 
     fn compare(&self) -> VerifyReport {
-        let options = CompareOptions { threads: 2, diff: Some(self.out.clone()) };
+        let options = CompareOptions {
+            threads: 2,
+            diff: Some(self.out.clone()),
+            ..CompareOptions::default()
+        };
         let other = Against::Replica(self.b.1.db.clone());
-        engine::verify_against(&self.a.1.db, &self.a.1.migration, &other, &options).unwrap()
+        engine::verify_against(&self.a.1.db, &self.a.1.migration, &other, &options, &Quiet).unwrap()
     }
 
     fn by_digest(&self) -> VerifyReport {
-        let digest = Box::new(engine::digest(&self.b.1.db, &self.b.1.migration, 1).unwrap());
+        let digest = Box::new(
+            engine::digest(&self.b.1.db, &self.b.1.migration, &threads(1), &Quiet).unwrap(),
+        );
         let other = Against::Digest { name: "b".to_owned(), digest };
         let options = CompareOptions::default();
-        engine::verify_against(&self.a.1.db, &self.a.1.migration, &other, &options).unwrap()
+        engine::verify_against(&self.a.1.db, &self.a.1.migration, &other, &options, &Quiet).unwrap()
     }
 
     /// `src` of the rows that the list names, with their verdicts.

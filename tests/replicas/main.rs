@@ -32,6 +32,7 @@ mod recursive_triggers_harm_no_write;
 mod replicas_are_compared;
 mod rollback_takes_back_only_what_is_ours;
 mod source_and_target_set_in_one_update;
+mod ten_differing_rows_move_little;
 mod unique_target_harms_no_write;
 mod user_write_after_the_run_wins;
 mod user_write_before_the_run_is_kept;

@@ -13,9 +13,12 @@ mod set;
 mod watch;
 
 mod a_kill_at_any_commit_is_resumed;
+mod concurrent_writers_end_right;
 mod every_form_and_key_is_translated;
 mod random_histories_agree_with_a_model;
 mod random_histories_of_two_replicas_end_equal;
+mod replicas_are_compared_and_doctored;
 mod replicas_converge;
+mod sets_are_read_as_an_independent_implementation_does;
 mod what_does_not_fit_is_refused_and_unchanged;
 mod what_is_malformed_is_named_or_counted;

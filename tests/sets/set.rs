@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use dotfill::engine::{self, Outcome, RunError, RunOptions, RunReport, Verdict, VerifyReport};
+use dotfill::engine::{
+    self, LookOptions, Outcome, RunError, RunOptions, RunReport, Verdict, VerifyReport,
+};
 use dotfill::migration::Migration;
 use dotfill::monitor::{Monitor, Quiet};
 use dotfill::transform::dot::DotDeriver;
@@ -84,7 +86,7 @@ impl SetJob {
 
     #[track_caller]
     pub fn verify(&self) -> VerifyReport {
-        engine::verify(&self.db, &self.migration, 2)
+        engine::verify(&self.db, &self.migration, &two_readers(), &Quiet)
             .unwrap_or_else(|error| panic!("verify: {error}"))
     }
 
@@ -96,9 +98,13 @@ impl SetJob {
 
     #[track_caller]
     pub fn digest(&self) -> String {
-        let report = engine::digest(&self.db, &self.migration, 2);
+        let report = engine::digest(&self.db, &self.migration, &two_readers(), &Quiet);
         report.unwrap_or_else(|error| panic!("digest: {error}")).digest
     }
+}
+
+fn two_readers() -> LookOptions {
+    LookOptions { threads: 2, ..LookOptions::default() }
 }
 
 /// A value with its storage class, to be shown and compared.

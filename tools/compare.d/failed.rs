@@ -1,7 +1,7 @@
 //! The one error of this program: a sentence for the row of the contestant that failed.
 
 /// Why a contestant or a preparation failed, ready to be printed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Failed(pub String);
 
 /// What every fallible step here returns.

@@ -4,6 +4,11 @@
 
 mod check;
 mod contestant;
+mod delta_bytes;
+mod delta_data;
+mod delta_races;
+mod delta_repair;
+mod deltas;
 mod failed;
 mod fixture;
 mod interference;
@@ -17,6 +22,7 @@ mod rounds;
 mod sqlite;
 mod table;
 mod targets;
+mod tool;
 mod watch;
 mod work;
 mod writer;
@@ -73,13 +79,15 @@ fn measure(options: &Options) -> Outcome<Results> {
     }
     let began = Moment::now()?;
     let foreground = options.wants(Part::Foreground).then(|| play_all(options));
+    let foreground_others = began.others_since()?;
     Ok(Results {
         machine,
         rows: options.rows,
         repeat: options.repeat,
         turns,
         foreground,
-        foreground_others: began.others_since()?,
+        foreground_others,
+        deltas: options.wants(Part::Deltas).then(|| deltas::deltas(options)).transpose()?,
     })
 }
 

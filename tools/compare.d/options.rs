@@ -1,4 +1,4 @@
-//! The arguments of `tools/compare`. The wrapper supplies the three paths; people give the rest.
+//! The arguments of `tools/compare`. The wrapper supplies the paths; people give the rest.
 
 use std::path::PathBuf;
 
@@ -51,6 +51,15 @@ pub struct Options {
     /// The sqlite-utils program
     #[arg(long, value_name = "FILE", default_value = "sqlite-utils")]
     pub sqlite_utils: PathBuf,
+    /// The Python that has the package apsw
+    #[arg(long, value_name = "FILE", default_value = "python3")]
+    pub python: PathBuf,
+    /// The program that makes and applies patchsets with it
+    #[arg(long, value_name = "FILE", default_value = "tools/compare.d/patchset.py")]
+    pub patchset: PathBuf,
+    /// The sqldiff program
+    #[arg(long, value_name = "FILE", default_value = "sqldiff")]
+    pub sqldiff: PathBuf,
 }
 
 impl Options {
@@ -71,6 +80,8 @@ pub enum Part {
     Expensive,
     /// What other writers feel meanwhile
     Foreground,
+    /// What deltas weigh, and how fast they are made and applied
+    Deltas,
 }
 
 /// What this program runs as when it is its own child.

@@ -18,6 +18,7 @@ pub fn record(results: &Results, targets: &[Target]) -> Value {
         "foreground": results.foreground.iter().flatten()
             .map(|it| felt(it, results.rows)).collect::<Vec<_>>(),
         "foreground_others": results.foreground_others,
+        "deltas": results.deltas.as_ref().map(crate::deltas::Deltas::record),
         "targets": targets,
     })
 }

@@ -23,6 +23,10 @@ pub fn print(results: &Results, targets: &[Target]) {
         heading("One-row transactions of another process, 100/s", results.foreground_others);
         print!("{}", felt_table(felt, results.rows).render());
     }
+    if let Some(deltas) = &results.deltas {
+        heading("Deltas: values like u12345678-42", deltas.others);
+        print!("{}\n{}", deltas.size_table().render(), deltas.race_table().render());
+    }
     print!("\nTargets\n\n{}", target_table(targets).render());
 }
 

@@ -1,5 +1,6 @@
 //! Everything that was measured in one call.
 
+use crate::deltas::Deltas;
 use crate::interference::Felt;
 use crate::machine::Machine;
 use crate::rounds::{Fate, Standing};
@@ -19,6 +20,8 @@ pub struct Results {
     pub foreground: Option<Vec<Felt>>,
     /// The share of the machine that others kept busy during the foreground part.
     pub foreground_others: f64,
+    /// The part about deltas.
+    pub deltas: Option<Deltas>,
 }
 
 /// A part in which contestants take turns.
@@ -49,5 +52,6 @@ impl Results {
         let turns = self.turns.iter().flat_map(|turns| &turns.standings).map(|s| &s.fate);
         let felt = self.foreground.iter().flatten().map(|felt| &felt.fate);
         turns.chain(felt).any(|fate| matches!(fate, Fate::Wrong(_)))
+            || self.deltas.as_ref().is_some_and(Deltas::anyone_wrong)
     }
 }

@@ -78,10 +78,15 @@ pub fn targets(results: &Results) -> Vec<Target> {
     targets.extend(polite(results, "cr-sqlite", "crsqlite_derive", 10.0, 0.15e6));
     targets.push(quiet(results));
     targets.push(memory(results));
+    match &results.deltas {
+        Some(deltas) => targets.extend(deltas.targets()),
+        None => targets.push(not_run("deltas: bytes per row, speed, repair")),
+    }
     targets
 }
 
-fn target(text: impl Into<String>, measured: impl Into<String>, met: bool) -> Target {
+/// A target that was judged.
+pub fn target(text: impl Into<String>, measured: impl Into<String>, met: bool) -> Target {
     let state = if met { State::Met } else { State::NotMet };
     Target { text: text.into(), measured: measured.into(), state }
 }

@@ -180,7 +180,8 @@ fn child(mut command: Command, db: &Path, mark: &mut dyn FnMut(Mark)) -> Outcome
     Ok((Took { seconds, checkpoint_seconds, anonymous_bytes, ..Took::default() }, output))
 }
 
-fn complaint(output: &Output) -> String {
+/// The last line of what a program that failed complained of.
+pub fn complaint(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("said nothing");
     format!("{}: {last}", output.status)

@@ -34,29 +34,48 @@ type Values<'a> = Vec<&'a [u8]>;
 const HAS_NULLS: u8 = 1;
 const SEVERAL: u8 = 5;
 
-/// What decoding may still produce, in bytes as [`Column::byte_size`] counts them.
+/// What decoding may still produce, in bytes as [`Column::byte_size`] counts them; and as many
+/// bytes again for the entries of dictionaries, which nobody need use.
 #[derive(Debug)]
-pub(super) struct Budget(usize);
+pub(super) struct Budget {
+    left: usize,
+    entries_left: usize,
+    spent: usize,
+}
 
 impl Budget {
     /// `bytes` in all.
     pub fn new(bytes: usize) -> Self {
-        Self(bytes)
+        Self { left: bytes, entries_left: bytes, spent: 0 }
     }
 
     /// What is left.
     pub fn left(&self) -> usize {
-        self.0
+        self.left
+    }
+
+    /// What was taken, entries included.
+    pub fn spent(&self) -> usize {
+        self.spent
     }
 
     fn check(&self, bytes: usize, here: &Cursor<'_>) -> Result<(), Bad> {
-        if bytes <= self.0 { Ok(()) } else { Err(here.bad("it would expand beyond the limit")) }
+        if bytes <= self.left { Ok(()) } else { Err(here.bad("it would expand beyond the limit")) }
     }
 
     /// Takes `bytes`.
     pub fn charge(&mut self, bytes: usize, here: &Cursor<'_>) -> Result<(), Bad> {
         self.check(bytes, here)?;
-        self.0 -= bytes;
+        self.left -= bytes;
+        self.spent += bytes;
+        Ok(())
+    }
+
+    /// Takes `bytes` of the entries of a dictionary.
+    fn charge_entries(&mut self, bytes: usize, here: &Cursor<'_>) -> Result<(), Bad> {
+        let left = self.entries_left.checked_sub(bytes);
+        self.entries_left = left.ok_or_else(|| here.bad("it would expand beyond the limit"))?;
+        self.spent += bytes;
         Ok(())
     }
 }

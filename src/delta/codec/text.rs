@@ -235,8 +235,10 @@ fn get_prefixes(cursor: &mut Cursor<'_>, n: usize, into: &mut Into<'_>) -> Resul
 
 fn get_dictionary(cursor: &mut Cursor<'_>, n: usize, into: &mut Into<'_>) -> Result<(), Bad> {
     let count = cursor.count(ENTRIES_MAX)?;
-    let entries = get_plain(cursor, count, into.budget.left())?;
+    let limit = into.budget.left().min(into.budget.entries_left);
+    let entries = get_plain(cursor, count, limit)?;
     let start = cursor.clone();
+    into.budget.charge_entries(entries.bytes.all().len(), &start)?;
     for index in numbers::get(cursor, n)? {
         let index = usize::try_from(index).ok().filter(|index| *index < count);
         let index = index.ok_or_else(|| start.bad("a dictionary has no such entry"))?;

@@ -1,31 +1,77 @@
 //! Opening a chain, and everything about it that is checked before anything is written.
 
+use std::io::Read;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam::channel::{RecvTimeoutError, bounded};
 
 use super::Deltas;
 use crate::delta::{
-    ChainHeader, ChainReader, ChainStats, DeltaError, DirectorySource, StreamSource, verify_chain,
+    ChainHeader, ChainReader, ChainStats, DeltaError, DirectorySource, StreamSource,
 };
 use crate::engine::proof::reader;
 use crate::engine::{RunError, shapes};
 use crate::migration::Migration;
 use crate::plan::{PlanError, resolve_shipped};
 
+/// How often a signal is looked for while a stream has not begun.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Opens a chain; of a folder everything is verified first, and its rows per change are known.
-pub(super) fn open(deltas: Deltas) -> Result<(ChainReader, Option<ChainStats>), RunError> {
+pub(super) fn open(
+    deltas: Deltas,
+    cancel: &AtomicBool,
+) -> Result<(ChainReader, Option<ChainStats>), RunError> {
     match deltas {
         Deltas::Stream(stream) => {
             let source = StreamSource::new("standard input", stream);
-            Ok((ChainReader::open(Box::new(source))?, None))
+            Ok((begin(source, cancel)?, None))
         }
         Deltas::Folder(dir) => {
-            let known = match verify_chain(&dir) {
-                Ok(stats) => Some(stats),
-                Err(DeltaError::Unfinished { .. }) => None,
-                Err(error) => return Err(error.into()),
+            let known = match verify(&dir, cancel) {
+                Err(RunError::Delta(DeltaError::Unfinished { .. })) => None,
+                other => Some(other?),
             };
             let source = DirectorySource::open(&dir);
             Ok((ChainReader::open(Box::new(source))?, known))
+        }
+    }
+}
+
+/// Verifies a whole folder without decompressing anything.
+fn verify(dir: &Path, cancel: &AtomicBool) -> Result<ChainStats, RunError> {
+    let mut chain = ChainReader::open_directory(dir)?;
+    while chain.next_item()?.is_some() {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(RunError::Interrupted { doing: "verifying the deltas" });
+        }
+    }
+    Ok(chain.finish()?)
+}
+
+/// Waits for the beginning of a stream, which may never come, or for a signal.
+fn begin(
+    source: StreamSource<Box<dyn Read + Send>>,
+    cancel: &AtomicBool,
+) -> Result<ChainReader, RunError> {
+    let (send, begun) = bounded(1);
+    // Nobody waits for this thread: it may be reading from a pipe that says nothing.
+    std::thread::spawn(move || {
+        // Who was interrupted needs no chain.
+        let _ = send.send(ChainReader::open(Box::new(source)));
+    });
+    loop {
+        match begun.recv_timeout(LOOK) {
+            Ok(chain) => return Ok(chain?),
+            Err(RecvTimeoutError::Timeout) if cancel.load(Ordering::Relaxed) => {
+                return Err(RunError::Interrupted { doing: "waiting for deltas" });
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(RunError::Panicked { doing: "reading deltas" });
+            }
         }
     }
 }

@@ -2,10 +2,13 @@
 
 use super::report::ApplyReport;
 use super::{Apply, Replica};
-use crate::engine::{RunError, fed};
-use crate::layout::{Layout, Target};
+use crate::engine::drain::drain_all;
+use crate::engine::proof::reader;
+use crate::engine::{RunError, Stop, fed};
+use crate::layout::{Delivery, Layout, Target};
+use crate::plan::resolve;
 use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
-use crate::write::WriteError;
+use crate::write::{WriteError, any_dirty};
 
 impl Apply<'_, '_> {
     /// Everything was written and found: the replica has what the chain ships.
@@ -40,6 +43,31 @@ impl Apply<'_, '_> {
         self.job.session.accept_schema()?;
         self.report.complete();
         Ok(self.report)
+    }
+
+    /// On a replica that derives, derives again what is noted: the rows among the shipped ones that
+    /// hold another value, and others.
+    pub(super) fn derive_noted(&mut self) -> Result<Option<Stop>, RunError> {
+        if self.replica != Replica::Derives {
+            return Ok(None);
+        }
+        for (index, column) in self.changes.iter_mut().enumerate().filter(|(_, c)| c.is_shipped) {
+            let change = &mut column.ready.change;
+            if !any_dirty(self.job.session.conn(), change.n)? {
+                continue;
+            }
+            let mut conn = reader(&self.job.db)?;
+            let mut target = resolve(&mut conn, self.job.migration, index)?.target;
+            target.n = change.n;
+            target.delivery = Delivery::from_name(&change.delivery).unwrap_or(target.delivery);
+            let before = change.counters.rows_written;
+            let left = drain_all(self.job, &target, change)?;
+            self.report.rows_derived += change.counters.rows_written - before;
+            if let Err(stop) = left {
+                return Ok(Some(stop));
+            }
+        }
+        Ok(None)
     }
 
     /// All changes, those without shipped values too.

@@ -17,6 +17,9 @@ impl Apply<'_, '_> {
             if let Some(stop) = self.fill_pending()? {
                 return Ok(Some(stop));
             }
+            if let Some(stop) = self.derive_noted()? {
+                return Ok(Some(stop));
+            }
             self.is_idle = true;
             self.mark(Phase::Applied)?;
             self.job.pace.stage(Stage::Following, 0, 0);

@@ -33,6 +33,10 @@ pub struct ApplyReport {
     pub rows_written: u64,
     /// Rows whose cell was right already.
     pub rows_unchanged: u64,
+    /// Rows whose cell held another value on a replica that derives: noted, and derived again.
+    pub rows_noted: u64,
+    /// Cells that deriving what was noted, by this call or others, has changed.
+    pub rows_derived: u64,
     /// Rows whose cell is a user's, and was left alone.
     pub rows_user_written: u64,
     /// Values that wait for their row to arrive, of this chain and earlier ones.
@@ -67,6 +71,8 @@ impl ApplyReport {
             rows_total,
             rows_written: 0,
             rows_unchanged: 0,
+            rows_noted: 0,
+            rows_derived: 0,
             rows_user_written: 0,
             rows_pending: 0,
             rows_arrived: 0,
@@ -92,12 +98,13 @@ impl ApplyReport {
     pub(super) fn wrote(&mut self, count: &AppliedCount) {
         self.rows_written += count.written;
         self.rows_arrived += count.arrived;
+        self.rows_noted += count.noted;
     }
 
     pub(super) fn count(&mut self, tally: &Tally) {
         self.rows_user_written = tally.user;
         self.rows_deleted = tally.deleted;
-        self.rows_unchanged = tally.right.saturating_sub(self.rows_written);
+        self.rows_unchanged = tally.right.saturating_sub(self.rows_written + self.rows_noted);
     }
 
     /// What is kept of it in the database.
@@ -107,6 +114,7 @@ impl ApplyReport {
             "rows_user_written": self.rows_user_written,
             "rows_pending": self.rows_pending,
             "rows_deleted": self.rows_deleted,
+            "rows_derived": self.rows_derived,
         })
     }
 

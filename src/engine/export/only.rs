@@ -3,21 +3,30 @@
 //! # Definitions
 //! A line: `{"table": "t", "key": [..]}`, and optionally `"column": "c"`; further names are not
 //! looked at. Key values are as [`crate::db::to_json`] writes them. Empty lines do not count.
+//!
+//! # Invariants
+//! A line without a column names the row for every change of its table. However often lines name a
+//! row, and in whatever spelling its key's collations and types take for the same, it is exported
+//! once for each of its changes, in the place of its first line; a row that is not here counts as
+//! missing once for each of them.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use rusqlite::{Connection, OptionalExtension};
 use serde_json::Value;
 
 use super::Export;
 use super::pool::Encoded;
 use super::source::Source;
-use crate::db::{Datum, encode, from_json};
+use crate::db::quote::list;
+use crate::db::{Datum, DbError, Doing, encode, from_json};
 use crate::delta::encode_block;
 use crate::engine::RunError;
 use crate::engine::proof::reader;
+use crate::layout::{KeyMatch, Target};
 use crate::scan::ExportReader;
 
 /// Rows that are read in one snapshot.
@@ -51,7 +60,9 @@ impl<'o> Only<'o> {
         let only = Self { path, migration };
         only.each(|line, named| {
             let Some(source) = sources.iter().find(|source| named.is_of(source)) else {
-                let problem = format!("no values of table {:?} are exported", named.table);
+                let column =
+                    named.column.iter().fold(String::new(), |_, c| format!("column {c:?} of "));
+                let problem = format!("no values of {column}table {:?} are exported", named.table);
                 return Err(only.refused(line, &problem));
             };
             let columns = source.target.table.key.len();
@@ -152,8 +163,12 @@ impl Export<'_> {
         let mut seen: HashSet<[u8; 32]> = HashSet::new();
         let mut keys = Vec::new();
         only.each(|_, named| {
-            if named.is_of(source) && seen.insert(hash(&named.key)) {
-                keys.push(named.key);
+            if !named.is_of(source) {
+                return Ok(());
+            }
+            let key = stored(&conn, &source.target, &named.key)?.unwrap_or(named.key);
+            if seen.insert(hash(&key)) {
+                keys.push(key);
                 if keys.len() == CHUNK_ROWS {
                     return self.keys(change, &rows, &std::mem::take(&mut keys));
                 }
@@ -184,6 +199,28 @@ impl Export<'_> {
         self.add(Encoded { through, blocks, user, noted, passed });
         self.push(change)
     }
+}
+
+/// The key as its row stores it; `None` where there is no such row.
+fn stored(
+    conn: &Connection,
+    target: &Target,
+    key: &[Datum],
+) -> Result<Option<Vec<Datum>>, DbError> {
+    let sql = format!(
+        "SELECT {} FROM {} WHERE {} LIMIT 1",
+        list(target.key_sql()),
+        target.table.sql(),
+        KeyMatch::row_is(target)
+    );
+    conn.prepare_cached(&sql)
+        .and_then(|mut s| {
+            s.query_row(rusqlite::params_from_iter(key), |row| {
+                (0..key.len()).map(|i| row.get(i)).collect()
+            })
+            .optional()
+        })
+        .doing("look for a row that is to be exported")
 }
 
 fn hash(key: &[Datum]) -> [u8; 32] {

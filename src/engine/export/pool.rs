@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, Sender};
 
-use crate::db::DbError;
+use crate::db::{DbError, Doing};
 use crate::delta::{DeltaError, EncodedBlock, Shape, encode_block};
 use crate::engine::RunError;
 use crate::engine::proof::reader;
@@ -14,7 +14,7 @@ use crate::scan::{ExportReader, Ownership};
 use crate::split::{Position, Range, Splitter};
 
 /// Rows of a range, which becomes a block.
-const RANGE_ROWS: u64 = 16_384;
+const RANGE_ROWS: u64 = 8192;
 
 /// A range that was read and encoded.
 pub(super) struct Encoded {
@@ -34,6 +34,15 @@ impl Drop for Leaving<'_> {
     }
 }
 
+/// A connection for who passes each page once. A large cache would hold nothing that comes again,
+/// and push what does out of the processor's; 1 MiB keeps the inner pages of some million rows,
+/// which random seeks come back to.
+fn passing_reader(db: &Path) -> Result<rusqlite::Connection, DbError> {
+    let conn = reader(db)?;
+    conn.execute_batch("PRAGMA cache_size = -1024").doing("configure the connection")?;
+    Ok(conn)
+}
+
 /// Sends the ranges of a table in order, one for each ticket.
 pub(super) fn split(
     db: &Path,
@@ -42,7 +51,7 @@ pub(super) fn split(
     ranges: &Sender<(u64, Range)>,
     tickets: &Receiver<()>,
 ) -> Result<(), DbError> {
-    let conn = reader(db)?;
+    let conn = passing_reader(db)?;
     let mut splitter = Splitter::new(&conn, &target.table, RANGE_ROWS, after);
     for number in 0.. {
         if tickets.recv().is_err() {
@@ -65,7 +74,7 @@ pub(super) fn read(
     ranges: &Receiver<(u64, Range)>,
     encoded: &Sender<(u64, Encoded)>,
 ) -> Result<(), RunError> {
-    let conn = reader(db)?;
+    let conn = passing_reader(db)?;
     let rows = ExportReader::new(&conn, target, ownership);
     for (number, range) in ranges {
         let found = rows.read(&range)?;

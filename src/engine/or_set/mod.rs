@@ -10,7 +10,7 @@ mod proof;
 pub(super) use clear::{Cleared, roll_back};
 pub(super) use drain::{drain_all, drain_batch, finish_in};
 pub(super) use fill::fill;
-pub(super) use proof::{SetFindings, mend, prove, prove_all};
+pub(super) use proof::{Look, SetFindings, mend, prove};
 
 use rusqlite::Connection;
 
@@ -21,7 +21,7 @@ use crate::db::{DbError, Table};
 use crate::layout::or_set::{OldForm, SetTarget, ViewStage, view_schema};
 use crate::migration::Migration;
 use crate::plan::{PlanError, ResolvedChange, ResolvedSet};
-use crate::state::{self, ChangeRow, SetRow};
+use crate::state::{self, ChangeRow, Phase, SetRow};
 use crate::write::{PreparedSet, WriteError, prepare_set};
 
 /// How often preparing begins again because others change the schema.
@@ -43,63 +43,96 @@ pub(super) fn prepare(
     Err(WriteError::SchemaChanged.into())
 }
 
-/// Refuses sets whose tables cannot be made by this process, before anything is written.
-pub(super) fn check_tables(
+/// Refuses sets whose tables are gone or cannot be made by this process, and whose view somebody else
+/// has made, before anything is written.
+pub(super) fn check(
+    conn: &Connection,
     migration: &Migration,
     resolved: &[ResolvedChange],
     extension: bool,
-) -> Result<(), PlanError> {
+) -> Result<(), RunError> {
+    let known = state::exists(conn)?;
+    let known = if known { ChangeRow::of(conn, migration.id.as_str())? } else { Vec::new() };
     for (index, change) in resolved.iter().enumerate() {
         let ResolvedChange::OrSet(set) = change else { continue };
-        let missing = [("adds", set.tables.adds), ("removes", set.tables.removes)];
-        let Some((key, _)) = missing.into_iter().find(|(_, there)| !there) else { continue };
-        if !set.replicated || (extension && !set.environment.corrosion) {
-            continue;
+        let case = Case { migration, index, set };
+        match known.get(index).map(|change| change.phase) {
+            None => {
+                case.check_tables(extension)?;
+                case.check_view()?;
+            }
+            Some(Phase::RolledBack) => {}
+            Some(_) => case.check_lost()?,
         }
-        let file = migration.path.display();
-        let schema = format!("`dotfill schema {file} --db FILE` prints the SQL");
-        let remedy = if set.environment.corrosion {
-            format!("add it to the schema files of every node and reload every agent; {schema}")
-        } else {
-            format!("make it with --crsqlite PATH, or by hand on every replica; {schema}")
-        };
-        let name = if key == "adds" { &set.target.adds } else { &set.target.removes };
-        return Err(PlanError::refused(
-            migration.at(index, key),
-            format!(
-                "table {} is not there, and must be one of cr-sqlite, as table {} is",
-                ident(name),
-                set.target.table.sql()
-            ),
-            remedy,
-        ));
     }
     Ok(())
 }
 
-/// Refuses a view that somebody else has made: only one that an earlier run has left is replaced.
-pub(super) fn check_views(
-    conn: &Connection,
-    migration: &Migration,
-    resolved: &[ResolvedChange],
-) -> Result<(), RunError> {
-    let known = state::exists(conn)?;
-    let known = if known { ChangeRow::of(conn, migration.id.as_str())? } else { Vec::new() };
-    for (index, change) in resolved.iter().enumerate().skip(known.len()) {
-        let ResolvedChange::OrSet(set) = change else { continue };
-        let left = view_schema(&set.target, ViewStage::Alone);
-        let ours = |sql: &String| sql.trim() == left.trim().trim_end_matches(';');
-        if set.view.as_ref().is_some_and(|sql| !ours(sql)) {
-            let view = ident(&set.target.view);
-            return Err(PlanError::refused(
-                migration.at(index, "view"),
-                format!("view {view} is there already, and is not one that dotfill has left"),
-                format!("DROP VIEW {view}, or give the new one a name of its own"),
-            )
-            .into());
-        }
+/// A set that is looked at before anything is written.
+struct Case<'c> {
+    migration: &'c Migration,
+    index: usize,
+    set: &'c ResolvedSet,
+}
+
+impl Case<'_> {
+    fn refused(&self, key: &str, problem: String, remedy: String) -> PlanError {
+        PlanError::refused(self.migration.at(self.index, key), problem, remedy)
     }
-    Ok(())
+
+    /// The table that is not there: its key in the file, and its name.
+    fn missing(&self) -> Option<(&'static str, String)> {
+        let (there, target) = (self.set.tables, &self.set.target);
+        [("adds", there.adds, &target.adds), ("removes", there.removes, &target.removes)]
+            .into_iter()
+            .find(|(_, there, _)| !there)
+            .map(|(key, _, name)| (key, ident(name)))
+    }
+
+    /// Tables of cr-sqlite are made by its extension, or by a Corrosion agent.
+    fn check_tables(&self, extension: bool) -> Result<(), PlanError> {
+        let corrosion = self.set.environment.corrosion;
+        let Some((key, name)) = self.missing() else { return Ok(()) };
+        if !self.set.replicated || (extension && !corrosion) {
+            return Ok(());
+        }
+        let file = self.migration.path.display();
+        let schema = format!("`dotfill schema {file} --db FILE` prints the SQL");
+        let remedy = if corrosion {
+            format!("add it to the schema files of every node and reload every agent; {schema}")
+        } else {
+            format!("make it with --crsqlite PATH, or by hand on every replica; {schema}")
+        };
+        let table = self.set.target.table.sql();
+        let problem =
+            format!("table {name} is not there, and must be one of cr-sqlite, as table {table} is");
+        Err(self.refused(key, problem, remedy))
+    }
+
+    /// Only a view that an earlier run has left is replaced.
+    fn check_view(&self) -> Result<(), PlanError> {
+        let left = view_schema(&self.set.target, ViewStage::Alone);
+        let ours = |sql: &String| sql.trim() == left.trim().trim_end_matches(';');
+        if self.set.view.as_ref().is_none_or(ours) {
+            return Ok(());
+        }
+        let view = ident(&self.set.target.view);
+        Err(self.refused(
+            "view",
+            format!("view {view} is there already, and is not one that dotfill has left"),
+            format!("DROP VIEW {view}, or give the new one a name of its own"),
+        ))
+    }
+
+    /// A table that was there when the migration began here.
+    fn check_lost(&self) -> Result<(), PlanError> {
+        let Some((key, name)) = self.missing() else { return Ok(()) };
+        Err(self.refused(
+            key,
+            format!("table {name} is gone, and with it what users wrote there"),
+            "restore it from a backup or a replica; `dotfill doctor` says more".to_owned(),
+        ))
+    }
 }
 
 /// After a schema change by somebody else: checks that nothing that we rely on has changed.

@@ -8,8 +8,9 @@ use parking_lot::{Mutex, RwLock};
 use super::{drain_all, look_again};
 use crate::db::DbError;
 use crate::engine::job::Job;
-use crate::engine::proof::{Detail, ROUNDS, reader};
-use crate::engine::{RunError, Stop};
+use crate::engine::proof::{Detail, Findings, ROUNDS, reader};
+use crate::engine::watch::Watch;
+use crate::engine::{RunError, SetReport, Stop};
 use crate::layout::or_set::SetTarget;
 use crate::monitor::Stage;
 use crate::scan::or_set::Bounds;
@@ -33,6 +34,13 @@ pub(in crate::engine) struct SetFindings {
     pub missed: Vec<Bounds>,
 }
 
+impl From<SetFindings> for Findings {
+    fn from(findings: SetFindings) -> Self {
+        let set = Some(SetReport::new(&findings.found));
+        Self { proof: findings.found.proof, missed: Vec::new(), set }
+    }
+}
+
 /// Proves every object, with as many threads as the job may use.
 pub(in crate::engine) fn prove(
     job: &mut Job<'_>,
@@ -40,102 +48,110 @@ pub(in crate::engine) fn prove(
 ) -> Result<SetFindings, RunError> {
     job.pace.stage(Stage::Proving, 0, ready.change.rows_total);
     let gate = std::sync::Arc::clone(&job.pace.gate);
-    let findings =
-        prove_all(&job.db, &ready.target, ready.target.is_followed(), job.threads(), &gate, None)?;
+    let noted = ready.target.is_followed();
+    let look = Look { db: &job.db, target: &ready.target, noted, gate: &gate };
+    let findings = look.prove_all(job.threads(), None, None)?;
     job.pace.passed(findings.found.proof.digest.rows);
     Ok(findings)
 }
 
-/// Proves every object with `threads` readers, each of which holds `gate` while it holds a snapshot.
-/// `noted` while others' changes are noted.
-pub(in crate::engine) fn prove_all(
-    db: &Path,
-    target: &SetTarget,
-    noted: bool,
-    threads: usize,
-    gate: &RwLock<()>,
-    detail: Option<&Detail<'_>>,
-) -> Result<SetFindings, RunError> {
-    let findings = Mutex::new(SetFindings::default());
-    let (send, tasks) = bounded::<Bounds>(QUEUE);
-    std::thread::scope(|scope| {
-        let splitter = scope.spawn(|| {
-            let result = split_all(db, target, gate, &send);
-            drop(send);
-            result
-        });
-        let provers: Vec<_> = (0..threads)
-            .map(|_| {
-                let (tasks, findings) = (tasks.clone(), &findings);
-                scope.spawn(move || prove_ranges(db, target, noted, &tasks, gate, findings, detail))
-            })
-            .collect();
-        drop(tasks);
-        let panicked = |_| RunError::Panicked { doing: "proving" };
-        for prover in provers {
-            prover.join().map_err(panicked)??;
-        }
-        splitter.join().map_err(panicked)??;
-        Ok::<_, RunError>(())
-    })?;
-    Ok(findings.into_inner())
+/// What is proven, and how its readers stand back.
+#[derive(Clone, Copy)]
+pub(in crate::engine) struct Look<'l> {
+    /// The database.
+    pub db: &'l Path,
+    /// The set.
+    pub target: &'l SetTarget,
+    /// True while others' changes are noted.
+    pub noted: bool,
+    /// Held by readers while they hold a snapshot.
+    pub gate: &'l RwLock<()>,
 }
 
-/// Sends ranges that cover all keys, of objects and of adds alike.
-fn split_all(
-    db: &Path,
-    target: &SetTarget,
-    gate: &RwLock<()>,
-    tasks: &Sender<Bounds>,
-) -> Result<(), DbError> {
-    let conn = reader(db)?;
-    let mut splitter = Splitter::new(&conn, &target.table, RANGE_OBJECTS, None);
-    let mut after = None;
-    loop {
-        let range = {
-            let _reading = gate.read();
-            splitter.next_range()?
-        };
-        let Some(range) = range else { break };
-        if tasks.send(Bounds::of(&range)).is_err() {
-            return Ok(());
-        }
-        after = Some(range.through);
+impl Look<'_> {
+    /// Proves every object with `threads` readers. `watch` hears of it.
+    pub(in crate::engine) fn prove_all(
+        self,
+        threads: usize,
+        detail: Option<&Detail<'_>>,
+        watch: Option<&Watch<'_>>,
+    ) -> Result<SetFindings, RunError> {
+        let findings = Mutex::new(SetFindings::default());
+        let (send, tasks) = bounded::<Bounds>(QUEUE);
+        std::thread::scope(|scope| {
+            let splitter = scope.spawn(move || self.split_all(&send));
+            let provers: Vec<_> = (0..threads)
+                .map(|_| {
+                    let (tasks, findings) = (tasks.clone(), &findings);
+                    scope.spawn(move || self.prove_ranges(&tasks, findings, detail, watch))
+                })
+                .collect();
+            drop(tasks);
+            let panicked = |_| RunError::Panicked { doing: "proving" };
+            for prover in provers {
+                prover.join().map_err(panicked)??;
+            }
+            splitter.join().map_err(panicked)??;
+            Ok::<_, RunError>(())
+        })?;
+        Ok(findings.into_inner())
     }
-    // Adds may lie behind the last object.
-    let _ = tasks.send(Bounds { after, through: None });
-    Ok(())
-}
 
-fn prove_ranges(
-    db: &Path,
-    target: &SetTarget,
-    noted: bool,
-    tasks: &Receiver<Bounds>,
-    gate: &RwLock<()>,
-    findings: &Mutex<SetFindings>,
-    detail: Option<&Detail<'_>>,
-) -> Result<(), DbError> {
-    let conn = reader(db)?;
-    let mut prover = SetProver::new(&conn, target, noted);
-    if let Some(detail) = detail {
-        prover = prover.with_facts(detail.leaves, detail.wanted);
+    /// Sends ranges that cover all keys, of objects and of adds alike.
+    fn split_all(self, tasks: &Sender<Bounds>) -> Result<(), DbError> {
+        let conn = reader(self.db)?;
+        let mut splitter = Splitter::new(&conn, &self.target.table, RANGE_OBJECTS, None);
+        let mut after = None;
+        loop {
+            let range = {
+                let _reading = self.gate.read();
+                splitter.next_range()?
+            };
+            let Some(range) = range else { break };
+            if tasks.send(Bounds::of(&range)).is_err() {
+                return Ok(());
+            }
+            after = Some(range.through);
+        }
+        // Adds may lie behind the last object.
+        let _ = tasks.send(Bounds { after, through: None });
+        Ok(())
     }
-    for bounds in tasks {
-        let found = {
-            let _reading = gate.read();
-            prover.prove(&bounds)?
-        };
+
+    fn prove_ranges(
+        self,
+        tasks: &Receiver<Bounds>,
+        findings: &Mutex<SetFindings>,
+        detail: Option<&Detail<'_>>,
+        watch: Option<&Watch<'_>>,
+    ) -> Result<(), DbError> {
+        let mut conn = reader(self.db)?;
+        if let Some(watch) = watch {
+            watch.guard(&mut conn)?;
+        }
+        let mut prover = SetProver::new(&conn, self.target, self.noted);
         if let Some(detail) = detail {
-            (detail.sink)(prover.facts());
+            prover = prover.with_facts(detail.leaves, detail.wanted);
         }
-        let mut findings = findings.lock();
-        if found.proof.unproven > 0 {
-            findings.missed.push(bounds);
+        for bounds in tasks {
+            let found = {
+                let _reading = self.gate.read();
+                prover.prove(&bounds)?
+            };
+            if let Some(detail) = detail {
+                (detail.sink)(&bounds.to_range(), prover.facts());
+            }
+            if let Some(watch) = watch {
+                watch.passed(found.proof.digest.rows);
+            }
+            let mut findings = findings.lock();
+            if found.proof.unproven > 0 {
+                findings.missed.push(bounds);
+            }
+            findings.found.add(found);
         }
-        findings.found.add(found);
+        Ok(())
     }
-    Ok(())
 }
 
 /// Reconciles the objects that a proof found wrong, and proves again, until nothing is.

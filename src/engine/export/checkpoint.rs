@@ -1,0 +1,61 @@
+//! How far an export of one change was, as its segments keep it.
+
+use std::fmt;
+
+use crate::engine::apply::EACH_KEY_ONCE;
+use crate::split::Position;
+
+/// Rows that are not in the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    pub user: u64,
+    pub noted: u64,
+}
+
+/// How far a change is exported, and what was left out up to there: a call that continues the
+/// chain says of all of it what an uninterrupted one says.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Checkpoint {
+    pub through: Position,
+    pub left_out: LeftOut,
+}
+
+impl fmt::Display for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{EACH_KEY_ONCE}{}", self.through.to_text())?;
+        match self.left_out {
+            LeftOut { user: 0, noted: 0 } => Ok(()),
+            LeftOut { user, noted } => write!(f, " {user} {noted}"),
+        }
+    }
+}
+
+impl Checkpoint {
+    /// Reads what [`fmt::Display`] wrote; `None` where it is something else.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut words = text.strip_prefix(EACH_KEY_ONCE)?.split(' ');
+        let through = Position::from_text(words.next()?)?;
+        let mut count = || words.next().map_or(Some(0), |word| word.parse().ok());
+        let left_out = LeftOut { user: count()?, noted: count()? };
+        words.next().is_none().then_some(Self { through, left_out })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::Datum;
+
+    #[test]
+    fn it_is_read_as_it_was_written() {
+        let through = Position(vec![Datum::Integer(-7), Datum::Text(b"a b".to_vec())]);
+        let plain = Checkpoint { through, left_out: LeftOut::default() };
+        let more = Checkpoint { left_out: LeftOut { user: 3, noted: 0 }, ..plain.clone() };
+        for checkpoint in [&plain, &more] {
+            assert_eq!(Checkpoint::parse(&checkpoint.to_string()).as_ref(), Some(checkpoint));
+        }
+        for other in ["", "keys:", "keys:zz", &format!("{plain} x"), &format!("{more} 1")] {
+            assert_eq!(Checkpoint::parse(other), None, "{other}");
+        }
+    }
+}
