@@ -2,6 +2,7 @@
 //! encode in parallel over ranges of keys; one thread writes in order. The database is only read.
 
 mod checkpoint;
+mod implied;
 mod only;
 mod pool;
 mod source;
@@ -17,6 +18,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use serde::Serialize;
 
 use self::checkpoint::{Checkpoint, LeftOut};
+use self::implied::{Piece, Region};
 use self::only::Only;
 use self::pool::{Encoded, Leaving, read, split};
 use self::source::{Source, check_phase, sources};
@@ -27,8 +29,9 @@ use crate::layout::Target;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Progress, Stage};
 use crate::scan::Ownership;
-use crate::split::{Position, Range};
+use crate::split::Position;
 use crate::state::MigrationRow;
+use crate::verify::KeysReport;
 
 /// Ranges that readers may be ahead of the writer, for each of them.
 const WINDOW: usize = 4;
@@ -47,6 +50,9 @@ pub struct ExportOptions {
     pub threads: usize,
     /// Only the rows that this file names, one JSON object a line, as `verify --diff` writes them.
     pub only: Option<PathBuf>,
+    /// What `dotfill digest --keys` said on the replica that the deltas are for: keys that it has are
+    /// not shipped.
+    pub keys_of: Option<KeysReport>,
     /// Set from a signal handler: the export ends after its segment, resumable in a folder.
     pub cancel: Arc<AtomicBool>,
 }
@@ -70,6 +76,8 @@ pub struct ExportReport {
     pub reason: Option<String>,
     /// Rows in the chain.
     pub rows: u64,
+    /// Of these, rows whose keys the receiver must have. Of this call.
+    pub rows_implied: u64,
     /// Rows that are noted and wait to be derived again: left out of the chain.
     pub rows_pending: u64,
     /// Rows whose cell is, or may be, a user's: left out, they travel by themselves.
@@ -109,6 +117,10 @@ pub fn export(
         Some(path) => Some(Only::open(path, migration.id.as_str(), &sources)?),
         None => None,
     };
+    let regions = match &options.keys_of {
+        Some(keys) => implied::regions(db, migration, &sources, keys, options, monitor)?,
+        None => Vec::new(),
+    };
     let shapes = sources.iter().map(Source::shape).collect();
     let scope = if only.is_some() { Scope::Some } else { Scope::All };
     let header = ChainHeader::new(migration, rusqlite::version(), scope, shapes);
@@ -120,6 +132,8 @@ pub fn export(
         cancel: &options.cancel,
         monitor,
         writer,
+        regions,
+        implied: 0,
         user: 0,
         noted: 0,
         missing: 0,
@@ -187,6 +201,9 @@ struct Export<'e> {
     cancel: &'e AtomicBool,
     monitor: &'e dyn Monitor,
     writer: ChainWriter,
+    /// Where the receiver has the same keys, by change; of none where nothing is known.
+    regions: Vec<Vec<Region>>,
+    implied: u64,
     user: u64,
     noted: u64,
     missing: u64,
@@ -227,15 +244,17 @@ impl Export<'_> {
         self.progress.rows_done += self.writer.rows(change);
         let shape = self.header.shape(change)?.clone();
         let (db, threads) = (self.db, self.threads);
+        let regions = self.regions.get_mut(change).map(std::mem::take).unwrap_or_default();
         let failed = &AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let (send_range, ranges) = bounded::<(u64, Range)>(threads * 2);
+            let (send_range, ranges) = bounded::<(u64, Piece)>(threads * 2);
             let (send, encoded) = bounded(threads * 2);
             let (ticket, tickets) = bounded::<()>(threads * WINDOW);
             for _ in 0..threads * WINDOW {
                 let _ = ticket.try_send(());
             }
-            let splitter = scope.spawn(move || split(db, target, after, &send_range, &tickets));
+            let from = (after, regions.as_slice());
+            let splitter = scope.spawn(move || split(db, target, from, &send_range, &tickets));
             let readers: Vec<_> = (0..threads)
                 .map(|_| {
                     let (ranges, send, shape) = (ranges.clone(), send.clone(), &shape);
@@ -314,6 +333,7 @@ impl Export<'_> {
     fn add(&mut self, range: Encoded) {
         self.user += range.user;
         self.noted += range.noted;
+        self.implied += range.implied;
         self.progress.rows_done += range.passed;
         self.segment.add(range);
         if self.shown.elapsed() >= SHOW {
@@ -334,6 +354,7 @@ impl Export<'_> {
             outcome: if stopped { Outcome::Interrupted } else { Outcome::Complete },
             reason: stopped.then(|| "interrupted by a signal".to_owned()),
             rows: (0..self.header.shapes.len()).map(|change| self.writer.rows(change)).sum(),
+            rows_implied: self.implied,
             rows_pending: self.noted,
             rows_user: self.user,
             rows_missing: self.missing,

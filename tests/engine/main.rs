@@ -22,6 +22,7 @@ mod an_expression_that_fails_names_the_row;
 mod apply_follows_a_chain_that_grows;
 mod claims_follow_the_rows;
 mod concurrent_writers_end_right;
+mod deltas_imply_keys_that_the_receiver_has;
 mod deltas_meet_users_and_missing_rows;
 mod deltas_of_several_changes_and_beside_triggers;
 mod digests_are_those_of_an_independent_implementation;
