@@ -151,7 +151,9 @@ impl Apply<'_, '_> {
             Ended::Stopped(stop) if self.is_followed_to_the_end(&tally) => {
                 return Ok(self.complete()?.stopped(&stop));
             }
-            Ended::Stopped(_) if self.job.options.follow && self.report.lacks_keys() => {}
+            Ended::Stopped(_) if self.job.options.follow && self.report.lacks_keys() => {
+                return Ok(self.report.unlike());
+            }
             Ended::Stopped(stop) => return Ok(self.report.stopped(&stop)),
             Ended::Whole | Ended::Unfinished => {}
         }

@@ -361,6 +361,16 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_a_range_are_sought() {
+        for mut place in crate::layout::plans::places() {
+            place.target.table.walk_by_key();
+            for bounded in [false, true] {
+                place.assert_seeks(&select(&place.target.table, bounded));
+            }
+        }
+    }
+
+    #[test]
     fn it_fits_into_16_kib_whatever_the_keys() {
         for key_bytes in [1, 26, 100, 1000, 4096, 9000, 20_000, 1 << 20] {
             for tables in [1, 2, 64] {

@@ -9,6 +9,7 @@ mod deltas;
 mod job;
 mod watch;
 
+mod a_block_without_keys_that_is_forged_writes_nothing;
 mod a_comparison_beside_writers_finds_no_false_divergence;
 mod a_comparison_reads_little_more_than_what_differs;
 mod a_damaged_or_foreign_chain_is_refused_and_writes_nothing;

@@ -150,3 +150,18 @@ impl Gathered {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_a_block_are_sought_and_not_sorted() {
+        for mut place in crate::layout::plans::places() {
+            place.target.table.walk_by_key();
+            let sql = select(&place.target.table);
+            place.assert_seeks(&sql);
+            place.assert_takes_the_first(&sql);
+        }
+    }
+}

@@ -273,3 +273,34 @@ fn exists(table: &Table) -> String {
     let within = RangeSql::new(&table.scan).within(true);
     format!("SELECT 1 FROM {} WHERE {within} LIMIT 1", table.sql())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_to_continue_at_is_sought() {
+        for mut place in crate::layout::plans::places() {
+            place.target.table.walk_by_key();
+            place.assert_seeks(&exists(&place.target.table));
+        }
+    }
+
+    #[test]
+    fn neighbours_that_are_alike_are_one_region() {
+        let range = |n: i64, here: u64, there: u64| {
+            let through = Position(vec![Datum::Integer(n)]);
+            let keys = |rows| KeySum { rows, sum: rows };
+            ((Range { after: None, through, rows: there }, keys(here)), keys(there))
+        };
+        let ranges =
+            [range(1, 5, 5), range(2, 6, 6), range(3, 7, 8), range(4, 9, 0), range(5, 1, 1)];
+        let found = joined(ranges.into_iter());
+        let want = [(2, 11, true), (4, 16, false), (5, 1, true)];
+        let told: Vec<_> =
+            found.iter().map(|r| (r.through.to_string(), r.rows, r.implied)).collect();
+        let want: Vec<_> =
+            want.iter().map(|(n, rows, alike)| (n.to_string(), *rows, *alike)).collect();
+        assert_eq!(told, want);
+    }
+}
