@@ -24,7 +24,7 @@ pub use self::report::{ApplyReport, UnlikeRange};
 
 use self::chain::{check_shapes, migration, open};
 use self::feed::{Batch, Fed, Feed, Position};
-use self::implied::{Resolver, Unlike};
+use self::implied::Resolver;
 use self::tally::{Tally, Task, prove};
 use super::job::{Applying, Job, Purpose};
 use super::proof::reader;
@@ -282,21 +282,6 @@ impl Apply<'_, '_> {
         {
             shipped.ready.change.counters.rows_passed += batch.rows;
         }
-        // No transaction of ours shows others that we live.
-        self.job.pace.idle(&mut self.job.session, Duration::from_millis(1))?;
-        Ok(())
-    }
-
-    /// Remembers a block whose keys are not those of this replica.
-    fn unlike(&mut self, unlike: &Unlike) -> Result<(), RunError> {
-        let table = self.changes.get(unlike.change).map(|change| &change.ready.target.table.name);
-        if unlike.is_done && self.was_proven {
-            self.report.rows_changed += unlike.rows;
-        } else {
-            let note = self.report.add_unlike(table.map_or("", String::as_str), unlike);
-            self.job.monitor.note(&note);
-        }
-        self.job.pace.passed(unlike.rows);
         // No transaction of ours shows others that we live.
         self.job.pace.idle(&mut self.job.session, Duration::from_millis(1))?;
         Ok(())

@@ -129,7 +129,7 @@ fn keys_that_are_not_the_receivers() {
         (bounds(1, 300), 100),
         (bounds(100, 1), 100),
         (absent(&[0..1, 5..200]), 100),
-        (absent(&[100..101]), 100),
+        (absent(&[50..51, 100..101]), 100),
         (nulls, 300),
         (of(299, 310), 12),
     ];

@@ -29,6 +29,7 @@ mod deltas_of_several_changes_and_beside_triggers;
 mod digests_are_those_of_an_independent_implementation;
 mod dots_are_those_of_an_independent_implementation;
 mod every_key_kind_is_filled_and_followed;
+mod key_digests_are_those_of_an_independent_implementation;
 mod limits_hold;
 mod random_histories_agree_with_a_model;
 mod random_histories_of_two_replicas_end_equal;

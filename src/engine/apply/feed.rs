@@ -210,9 +210,32 @@ impl Feed {
         Ok(!self.waiting.is_empty())
     }
 
+    /// A block with its keys, whose first `done` rows earlier calls have written; `None` where it
+    /// implies keys that this replica does not have.
+    fn with_keys(
+        &mut self,
+        change: usize,
+        rows: Arc<Rows>,
+        done: usize,
+    ) -> Result<Option<Arc<Rows>>, RunError> {
+        let Keys::Implied(implied) = &rows.keys else { return Ok(Some(rows)) };
+        if let Some(keys) = self.resolver.resolve(change, &rows)? {
+            let values = Arc::unwrap_or_clone(rows).values;
+            return Ok(Some(Arc::new(Rows { keys, values })));
+        }
+        self.unlike = Some(Unlike {
+            change,
+            first: implied.first.clone(),
+            last: implied.last.clone(),
+            rows: rows.len() as u64,
+            is_done: done == rows.len(),
+        });
+        Ok(None)
+    }
+
     /// Finds out the keys of a block, and cuts it where earlier calls stopped.
     fn take(&mut self, block: Block) -> Result<(), RunError> {
-        let Block { change, ordinal, digest, first, mut rows } = block;
+        let Block { change, ordinal, digest, first, rows } = block;
         if ordinal == self.done.ordinal && self.done.digest != digest {
             // Another chain: what was done of the former says nothing of this one.
             self.done = Position::default();
@@ -225,15 +248,7 @@ impl Feed {
             }
             std::cmp::Ordering::Greater => 0,
         };
-        if let Keys::Implied(keys) = &rows.keys {
-            let Some(resolved) = self.resolver.resolve(change, &rows)? else {
-                let (first, last) = (keys.first.clone(), keys.last.clone());
-                let (count, is_done) = (rows.len() as u64, done == rows.len());
-                self.unlike = Some(Unlike { change, first, last, rows: count, is_done });
-                return Ok(());
-            };
-            rows = Arc::new(resolved);
-        }
+        let Some(rows) = self.with_keys(change, rows, done)? else { return Ok(()) };
         for (range, is_done) in [(0..done, true), (done..rows.len(), false)] {
             if range.is_empty() {
                 continue;

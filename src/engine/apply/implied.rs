@@ -9,14 +9,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
+use super::Apply;
 use crate::db::quote::{ident, list};
 use crate::db::{Datum, DbError, Doing, Table};
 use crate::delta::{Column, ImpliedKeys, KeyDigest, Keys, ROWS_BYTES_MAX, Rows};
+use crate::engine::RunError;
 use crate::engine::proof::reader;
 use crate::layout::{RangeSql, Target};
 
@@ -56,8 +59,8 @@ impl Resolver {
         Ok(Self { conn: reader(db)?, tables: tables.collect(), gate })
     }
 
-    /// The rows with their keys; `None` where this replica has other keys in the range.
-    pub(super) fn resolve(&self, change: usize, rows: &Rows) -> Result<Option<Rows>, DbError> {
+    /// The keys of a block that implies them; `None` where this replica has others in the range.
+    pub(super) fn resolve(&self, change: usize, rows: &Rows) -> Result<Option<Keys>, DbError> {
         let (Keys::Implied(keys), Some(table)) = (&rows.keys, self.tables.get(change)) else {
             return Ok(None);
         };
@@ -65,8 +68,7 @@ impl Resolver {
         self.conn.execute_batch("BEGIN").doing("begin a snapshot")?;
         let columns = self.keys_of(table, keys, rows);
         self.conn.execute_batch("COMMIT").doing("end a snapshot")?;
-        let resolved = |columns| Rows { keys: Keys::Shipped(columns), values: rows.values.clone() };
-        Ok(columns?.map(resolved))
+        Ok(columns?.map(Keys::Shipped))
     }
 
     /// The keys of the rows that have a value; `None` where those of the range are not the sender's.
@@ -95,6 +97,23 @@ impl Resolver {
         }
         let alike = gathered.rows as usize == total && gathered.digest.finish() == keys.digest;
         Ok(alike.then_some(gathered.columns))
+    }
+}
+
+impl Apply<'_, '_> {
+    /// Remembers a block whose keys are not those of this replica.
+    pub(super) fn unlike(&mut self, unlike: &Unlike) -> Result<(), RunError> {
+        let table = self.changes.get(unlike.change).map(|change| &change.ready.target.table.name);
+        if unlike.is_done && self.was_proven {
+            self.report.rows_changed += unlike.rows;
+        } else {
+            let note = self.report.add_unlike(table.map_or("", String::as_str), unlike);
+            self.job.monitor.note(&note);
+        }
+        self.job.pace.passed(unlike.rows);
+        // No transaction of ours shows others that we live.
+        self.job.pace.idle(&mut self.job.session, Duration::from_millis(1))?;
+        Ok(())
     }
 }
 
