@@ -67,8 +67,9 @@ fn follow(crsqlite: bool) {
             .unwrap_or_default()
     };
     eventually("the chain is applied", || filled(&b) == 399_000 && phase(&b) == "applied");
-    b.execute_batch(&rows(399_001, 399_500)).unwrap();
-    b.execute_batch("UPDATE t SET target = 'user' WHERE id = 399001").unwrap();
+    // In one transaction: a row that is there for a moment would be filled.
+    let user = "UPDATE t SET target = 'user' WHERE id = 399001";
+    b.execute_batch(&format!("BEGIN; {}; {user}; COMMIT", rows(399_001, 399_500))).unwrap();
     eventually("new rows are filled", || filled(&b) == 399_499);
     cancel.store(true, Ordering::Relaxed);
     let report = runner.join().unwrap();

@@ -1,11 +1,11 @@
 //! The sums of `tests/vectors/keys.json` add up from the ranges that `digest --keys` prints.
 
 use dotfill::db::{Datum, from_json};
-use dotfill::engine;
 use rusqlite::params_from_iter;
 use serde_json::Value;
 
 use crate::common::plain_db;
+use crate::deltas::key_digest;
 use crate::job::one_column;
 
 #[test]
@@ -24,7 +24,7 @@ fn the_ranges_of_a_table_add_up_to_its_sum() {
             db.execute(&format!("INSERT INTO t VALUES ({marks})"), params_from_iter(&key)).unwrap();
         }
         let migration = one_column("t", "target", "TEXT", "'v'", "");
-        let report = engine::key_digest(db.db().as_ref(), &migration, 2).unwrap();
+        let report = key_digest(db.db().as_ref(), &migration).unwrap();
         let table = &report.tables[0];
         assert_eq!((&case["key"], &case["name"]), (&table.key.as_str().into(), &case["name"]));
         assert!(table.ranges.len() > 1, "premise: {schema}");
