@@ -25,7 +25,8 @@
 //!
 //! # Invariants
 //! Rows keep their order; the same key may come twice, and the later one holds. Nothing is
-//! decompressed before the digest has been compared. Decoding produces at most [`ROWS_BYTES_MAX`].
+//! decompressed before the digest has been compared. Decoding produces at most [`ROWS_BYTES_MAX`],
+//! for which a row without a value counts as one value.
 
 use std::ops::Range;
 
@@ -67,6 +68,13 @@ impl EncodedBlock {
     pub fn byte_len(&self) -> usize {
         self.bytes.len()
     }
+
+    /// Bytes of its rows before they were encoded, those without a value counted as one value each:
+    /// what [`super::SEGMENT_EXPANDED_MAX`] bounds.
+    #[must_use]
+    pub fn expanded_len(&self) -> usize {
+        self.expanded
+    }
 }
 
 /// Encodes one batch of the change that has this shape. Deterministic.
@@ -100,7 +108,7 @@ pub fn encode_block(shape: &Shape, rows: &Rows) -> Result<EncodedBlock, DeltaErr
     out[..4].copy_from_slice(&length(total).to_le_bytes());
     let digest = blake3::hash(&out);
     out.extend_from_slice(digest.as_bytes());
-    let expanded = rows.byte_size();
+    let expanded = expanded(rows);
     Ok(EncodedBlock { bytes: out, rows: length(rows.len()), expanded, first, last })
 }
 
@@ -118,6 +126,15 @@ fn put_implied(keys: &ImpliedKeys, out: &mut Vec<u8>) {
         put_varint(u64::from(run.end - run.start), out);
         before = run.end;
     }
+}
+
+/// Bytes that a reader has to do with.
+fn expanded(rows: &Rows) -> usize {
+    let absent = match &rows.keys {
+        Keys::Implied(keys) => keys.absent_rows(),
+        Keys::Shipped(_) => 0,
+    };
+    rows.byte_size().saturating_add(absent * CELL_BYTES)
 }
 
 fn put_column(column: &Column, out: &mut Vec<u8>) -> Result<(), DeltaError> {
@@ -172,7 +189,7 @@ fn check(shape: &Shape, rows: &Rows) -> Result<(), DeltaError> {
     if rows.is_empty() {
         return refuse("a block without rows".to_owned());
     }
-    limit("bytes of a batch of rows", rows.byte_size(), ROWS_BYTES_MAX)?;
+    limit("bytes of a batch of rows", expanded(rows), ROWS_BYTES_MAX)?;
     limit("rows of a block", rows.len(), ROWS_MAX)?;
     let columns = match &rows.keys {
         Keys::Shipped(columns) => {
@@ -308,8 +325,12 @@ pub(super) fn decode(
     shape: &Shape,
     limit: usize,
 ) -> Result<(Rows, usize), Bad> {
+    let start = cursor.clone();
     let parts = parts(cursor, shape)?;
     let mut budget = codec::Budget::new(ROWS_BYTES_MAX.min(limit));
+    // A receiver looks at these as well.
+    let absent = parts.implied.as_ref().map_or(0, ImpliedKeys::absent_rows);
+    budget.charge(absent * CELL_BYTES, &start)?;
     let mut columns = Vec::with_capacity(parts.columns.len());
     for (at, bytes) in parts.columns {
         let mut cursor = Cursor::new(bytes, at);

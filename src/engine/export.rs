@@ -38,6 +38,8 @@ const WINDOW: usize = 4;
 /// Rows and bytes from which on a segment is written.
 const SEGMENT_ROWS: u64 = 262_144;
 const SEGMENT_BYTES: usize = 4 << 20;
+/// The same for what a reader has to do with, far from what a segment may have.
+const SEGMENT_EXPANDED: usize = 128 << 20;
 /// How often the writer looks for a signal, and for readers that are gone.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often progress is shown at most.
@@ -385,6 +387,7 @@ struct PendingSegment {
     blocks: Vec<EncodedBlock>,
     rows: u64,
     bytes: usize,
+    expanded: usize,
     through: Option<Position>,
 }
 
@@ -392,11 +395,49 @@ impl PendingSegment {
     fn add(&mut self, range: Encoded) {
         self.rows += range.blocks.iter().map(|b| u64::from(b.rows())).sum::<u64>();
         self.bytes += range.blocks.iter().map(EncodedBlock::byte_len).sum::<usize>();
+        self.expanded += range.blocks.iter().map(EncodedBlock::expanded_len).sum::<usize>();
         self.blocks.extend(range.blocks);
         self.through = Some(range.through);
     }
 
     fn is_full(&self) -> bool {
-        self.rows >= SEGMENT_ROWS || self.bytes >= SEGMENT_BYTES
+        self.rows >= SEGMENT_ROWS
+            || self.bytes >= SEGMENT_BYTES
+            || self.expanded >= SEGMENT_EXPANDED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::Datum;
+    use crate::delta::{ImpliedKeys, KeyShape, Rows, SEGMENT_EXPANDED_MAX, Shape, encode_block};
+
+    /// Blocks of few bytes that expand to many, or imply many rows without a value: a segment ends
+    /// long before a reader would refuse it.
+    #[test]
+    fn a_segment_is_full_when_its_blocks_expand_to_much() {
+        let text = |text: &str| text.to_owned();
+        let key = KeyShape { name: text("id"), type_name: text("INT"), collation: text("BINARY") };
+        let (table, column, type_name) = (text("t"), text("c"), text("TEXT"));
+        let shape = Shape { table, column, type_name, strict: false, key: vec![key] };
+        let long = Datum::Text(vec![b'x'; 4 << 20]);
+        let mut shipped = Rows::new(1);
+        shipped.push([Datum::Integer(1).as_ref()], long.as_ref());
+        let (first, last) = (vec![Datum::Integer(1)], vec![Datum::Integer(2)]);
+        let absent = std::iter::once(1..1 << 17).collect();
+        let mut implied = Rows::implied(ImpliedKeys { first, last, digest: [0; 32], absent });
+        implied.push([], Datum::Integer(1).as_ref());
+        for rows in [shipped, implied] {
+            let block = encode_block(&shape, &rows).expect("a block");
+            let mut segment = PendingSegment::default();
+            while !segment.is_full() {
+                let through = Position(vec![Datum::Integer(1)]);
+                let blocks = vec![block.clone()];
+                segment.add(Encoded { through, blocks, implied: 0, user: 0, noted: 0, passed: 1 });
+            }
+            assert!(segment.expanded <= SEGMENT_EXPANDED_MAX / 4, "{}", segment.expanded);
+            assert!(segment.bytes < SEGMENT_BYTES && segment.rows < SEGMENT_ROWS);
+        }
     }
 }
