@@ -14,6 +14,7 @@ mod export;
 mod failure;
 mod forget;
 mod inspect;
+mod keys_of;
 mod log;
 mod output;
 pub mod plan;

@@ -8,7 +8,7 @@ mod file;
 mod leftover;
 mod migration;
 mod process;
-mod shell;
+pub(crate) mod shell;
 mod stamp;
 #[cfg(test)]
 mod tests;
