@@ -1,7 +1,7 @@
 //! Everything that dotfill keeps in the database: ordinary tables named `_dotfill_*`, so that the
 //! job can be killed at any point and so that an older `SQLite` can still open the file.
 //!
-//! # Definitions (schema version 2)
+//! # Definitions (schema version 3)
 //! - `_dotfill_meta(key, value)`: `schema_version`, and the serial number for new changes.
 //! - `_dotfill_migrations`: one row per migration: its digest and text, phase, times, proof.
 //! - `_dotfill_changes`: one row per change of a migration, with its checkpoint and counters. `n`
@@ -16,8 +16,23 @@
 //!   chain was whole. `place` names the folder, for people.
 //! - `_dotfill_pending_<n>(key columns, value)`: values of deltas whose row has not arrived here yet.
 //!
-//! Version 1 had neither of the last two, nor the phases `applying` and `applied`. It is read and
-//! written as it is, and brought to version 2 by the first `apply`.
+//! - `_dotfill_modes(migration, mode, cohort_percent)`: where a migration of sets stands; a migration
+//!   without a row is in `read-old-write-old`.
+//! - `_dotfill_quarantine(id, at, migration, change_n, source, identity, object, reason, detail,
+//!   status)`: what was refused and waits for an operator. `source` is `operation` (refused by
+//!   admission) or `write` (an old-format write that arrived by replication). `identity` keeps one
+//!   refusal from being listed twice. `object` is `{"table": .., "key": [..]}`, `detail` a JSON object
+//!   (an operation: `{"operation", "message", "action"}`). `id` is never given twice in a database.
+//! - `_dotfill_operations(seq, op_id, fingerprint, migration, state, decision, operation, bytes,
+//!   announced)`: what admission decided. `state` is `decided` (for good), `buffered` (until what it
+//!   misses arrives) or `held` (until an operator replays or drops its row in quarantine); the
+//!   operation itself, of `bytes` bytes, is kept in the last two only. `announced` is 0 from a
+//!   re-admission until its decision was handed on.
+//! - `_dotfill_missing(what, seq)`: what the buffered operation `seq` waits for.
+//!
+//! Version 1 had neither `_dotfill_applied` nor `_dotfill_pending_<n>`, nor the phases `applying` and
+//! `applied`; version 2 had not the last four. They are read and written as they are, and brought to
+//! this version by the first command that needs the tables.
 //!
 //! # A replica that is fed by deltas
 //! `applying` -> `applied`. Nothing is derived there, so sources are not followed. In a table of
@@ -33,11 +48,19 @@
 
 mod applied;
 mod change;
+mod mode;
+mod quarantine;
 mod schema;
 
 pub use applied::AppliedRow;
 pub use change::{ChangeRow, Counters, MigrationRow, Phase};
-pub use schema::{SCHEMA_VERSION, create, drop_all, exists, knows_applied, next_change_number};
+pub use mode::{Mode, ModeRow};
+pub use quarantine::{
+    QuarantineFilter, QuarantineRow, QuarantineSource, QuarantineStatus, Refusal,
+};
+pub use schema::{
+    SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_quarantine, next_change_number,
+};
 
 use rusqlite::Connection;
 

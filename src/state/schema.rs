@@ -5,13 +5,14 @@ use rusqlite::Connection;
 use crate::db::quote::ident;
 use crate::db::{DbError, Doing};
 
-/// The version of the tables that this build creates. It reads and writes version 1 as well, which
-/// knows nothing of applied deltas: the first `apply` brings a database to version 2.
-pub const SCHEMA_VERSION: i64 = 2;
+/// The version of the tables that this build creates. It reads and writes older ones as well:
+/// version 1 knows nothing of applied deltas, version 2 nothing of modes, operations and quarantine.
+/// The first command that needs them brings a database to this version.
+pub const SCHEMA_VERSION: i64 = 3;
 
 const META: &str = "
 CREATE TABLE _dotfill_meta (key TEXT PRIMARY KEY, value);
-INSERT INTO _dotfill_meta VALUES ('schema_version', 2), ('next_change', 1);
+INSERT INTO _dotfill_meta VALUES ('schema_version', 3), ('next_change', 1);
 ";
 
 /// The tables whose CHECKs list the phases.
@@ -60,6 +61,59 @@ CREATE TABLE _dotfill_applied (
   whole INTEGER NOT NULL CHECK (whole IN (0, 1))
 );
 ";
+
+/// What version 3 added for modes: where each set migration stands.
+const MODES: &str = "
+CREATE TABLE _dotfill_modes (
+  migration TEXT PRIMARY KEY NOT NULL,
+  mode TEXT NOT NULL CHECK (mode IN ('read-old-write-old', 'read-new-write-old',
+    'read-new-write-both', 'read-new-write-new', 'compact-old')),
+  cohort_percent INTEGER NOT NULL DEFAULT 0 CHECK (cohort_percent BETWEEN 0 AND 100)
+);
+";
+
+/// What version 3 added for what was refused.
+const QUARANTINE: &str = "
+CREATE TABLE _dotfill_quarantine (
+  id INTEGER PRIMARY KEY,
+  at TEXT NOT NULL,
+  migration TEXT,
+  change_n INTEGER,
+  source TEXT NOT NULL CHECK (source IN ('operation', 'write')),
+  identity TEXT NOT NULL,
+  object TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  status TEXT NOT NULL CHECK (status IN ('waiting', 'replayed', 'dropped'))
+);
+CREATE UNIQUE INDEX _dotfill_quarantine_identity ON _dotfill_quarantine (source, identity);
+CREATE INDEX _dotfill_quarantine_status ON _dotfill_quarantine (status, migration, id);
+";
+
+/// What version 3 added for admission.
+const OPERATIONS: &str = "
+CREATE TABLE _dotfill_operations (
+  seq INTEGER PRIMARY KEY,
+  op_id TEXT UNIQUE NOT NULL,
+  fingerprint BLOB NOT NULL,
+  migration TEXT,
+  state TEXT NOT NULL CHECK (state IN ('decided', 'buffered', 'held')),
+  decision TEXT NOT NULL,
+  operation TEXT,
+  bytes INTEGER NOT NULL,
+  announced INTEGER NOT NULL CHECK (announced IN (0, 1))
+);
+CREATE INDEX _dotfill_operations_buffered ON _dotfill_operations (bytes) WHERE state = 'buffered';
+CREATE INDEX _dotfill_operations_unsaid ON _dotfill_operations (seq) WHERE announced = 0;
+CREATE TABLE _dotfill_missing (
+  what TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  PRIMARY KEY (what, seq)
+) WITHOUT ROWID;
+";
+
+/// Brings the tables from version 2 to 3; a new database gets them from here too.
+const VERSION_3: [&str; 3] = [MODES, QUARANTINE, OPERATIONS];
 
 const OTHERS: &str = "
 CREATE TABLE _dotfill_lease (
@@ -128,6 +182,14 @@ pub fn knows_applied(conn: &Connection) -> Result<bool, DbError> {
     Ok(version(conn)?.is_some_and(|version| version >= 2))
 }
 
+/// True where the tables know of modes, admitted operations and quarantine.
+///
+/// # Errors
+/// As [`exists`].
+pub fn knows_quarantine(conn: &Connection) -> Result<bool, DbError> {
+    Ok(version(conn)?.is_some_and(|version| version >= 3))
+}
+
 /// Creates the tables where they are absent, and brings older ones to this version. The caller
 /// holds a write transaction.
 ///
@@ -136,18 +198,32 @@ pub fn knows_applied(conn: &Connection) -> Result<bool, DbError> {
 pub fn create(conn: &Connection) -> Result<(), DbError> {
     match version(conn)? {
         None => {
-            for part in [META, PHASED, APPLIED, OTHERS] {
+            for part in [META, PHASED, APPLIED, OTHERS].into_iter().chain(VERSION_3) {
                 conn.execute_batch(part).doing("create dotfill's tables")?;
             }
             Ok(())
         }
-        Some(1) => upgrade(conn),
+        Some(1) => {
+            to_version_2(conn)?;
+            to_version_3(conn)
+        }
+        Some(2) => to_version_3(conn),
         Some(_) => Ok(()),
     }
 }
 
+/// From version 2 to 3: tables are added, none is changed.
+fn to_version_3(conn: &Connection) -> Result<(), DbError> {
+    let what = "bring dotfill's tables to version 3";
+    for part in VERSION_3 {
+        conn.execute_batch(part).doing(what)?;
+    }
+    conn.execute_batch("UPDATE _dotfill_meta SET value = 3 WHERE key = 'schema_version'")
+        .doing(what)
+}
+
 /// From version 1 to 2: a CHECK cannot be altered, so the tables that have one are made again.
-fn upgrade(conn: &Connection) -> Result<(), DbError> {
+fn to_version_2(conn: &Connection) -> Result<(), DbError> {
     let what = "bring dotfill's tables to version 2";
     // Not renamed: that would have SQLite look at every view and trigger of the application.
     let tables = ["_dotfill_migrations", "_dotfill_changes"];
@@ -247,15 +323,16 @@ INSERT INTO _dotfill_changes VALUES
     }
 
     #[test]
-    fn version_1_is_read_and_brought_to_version_2() {
+    fn version_1_is_read_and_brought_to_version_3() {
         let conn = Connection::open_in_memory().expect("a database");
         conn.execute_batch(VERSION_1).expect("version 1");
         assert!(exists(&conn).expect("a version"));
         assert!(!knows_applied(&conn).expect("a version"));
         let before: Vec<_> =
             ["_dotfill_migrations", "_dotfill_changes"].map(|t| dump(&conn, t)).to_vec();
-        create(&conn).expect("version 2");
+        create(&conn).expect("version 3");
         assert!(knows_applied(&conn).expect("a version"));
+        assert!(knows_quarantine(&conn).expect("a version"));
         let after: Vec<_> =
             ["_dotfill_migrations", "_dotfill_changes"].map(|t| dump(&conn, t)).to_vec();
         assert_eq!(after, before);
@@ -264,8 +341,31 @@ INSERT INTO _dotfill_changes VALUES
 
         // The same tables as a database gets that never had version 1.
         let fresh = Connection::open_in_memory().expect("a database");
-        create(&fresh).expect("version 2");
+        create(&fresh).expect("version 3");
         let names = "(SELECT type, name FROM sqlite_schema ORDER BY 1, 2)";
+        assert_eq!(dump(&conn, names), dump(&fresh, names));
+    }
+
+    #[test]
+    fn version_2_is_read_and_brought_to_version_3() {
+        let conn = Connection::open_in_memory().expect("a database");
+        for part in [META, PHASED, APPLIED, OTHERS] {
+            conn.execute_batch(part).expect("version 2");
+        }
+        conn.execute_batch(
+            "UPDATE _dotfill_meta SET value = 2 WHERE key = 'schema_version';
+             INSERT INTO _dotfill_migrations VALUES ('m', x'01', 'text', 'open', '3', '0', '{}');",
+        )
+        .expect("version 2");
+        assert!(knows_applied(&conn).expect("a version"));
+        assert!(!knows_quarantine(&conn).expect("a version"));
+        create(&conn).expect("version 3");
+        assert!(knows_quarantine(&conn).expect("a version"));
+        assert_eq!(dump(&conn, "_dotfill_migrations").len(), 1);
+        create(&conn).expect("nothing to do");
+        let fresh = Connection::open_in_memory().expect("a database");
+        create(&fresh).expect("version 3");
+        let names = "(SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2)";
         assert_eq!(dump(&conn, names), dump(&fresh, names));
     }
 
@@ -273,9 +373,9 @@ INSERT INTO _dotfill_changes VALUES
     fn a_newer_version_is_refused() {
         let conn = Connection::open_in_memory().expect("a database");
         create(&conn).expect("tables");
-        conn.execute("UPDATE _dotfill_meta SET value = 3 WHERE key = 'schema_version'", [])
+        conn.execute("UPDATE _dotfill_meta SET value = 4 WHERE key = 'schema_version'", [])
             .expect("another version");
         let error = exists(&conn).expect_err("a refusal").to_string();
-        assert!(error.contains("version 3"), "{error}");
+        assert!(error.contains("version 4"), "{error}");
     }
 }
