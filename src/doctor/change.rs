@@ -77,7 +77,10 @@ fn column(
         lost(error.to_string(), "restore the table from a backup or a replica".to_owned())
     })?;
     let wanted = migration.and_then(|m| m.changes.get(usize::try_from(change.position).ok()?));
-    let wanted = wanted.map(|Change::Column(wanted)| wanted.type_name.as_str());
+    let wanted = wanted.and_then(|change| match change {
+        Change::Column(wanted) => Some(wanted.type_name.as_str()),
+        Change::OrSet(_) => None,
+    });
     let Some(column) = table.column(&change.column) else {
         let add = format!(
             "ALTER TABLE {} ADD COLUMN {} {}",

@@ -5,12 +5,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::or_set::OrSetChange;
+
 /// One `[[change]]` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
     /// `kind = "column"`: give a column of a table a value.
     Column(ColumnChange),
+    /// `kind = "or_set"`: an add-only set becomes an observed-remove set.
+    OrSet(OrSetChange),
 }
 
 impl Change {
@@ -19,6 +23,7 @@ impl Change {
     pub fn lines(&self) -> &KeyLines {
         match self {
             Self::Column(column) => &column.lines,
+            Self::OrSet(set) => &set.lines,
         }
     }
 }

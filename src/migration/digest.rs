@@ -15,7 +15,11 @@
 //! A migration is `field(id) option(epoch) option(minimum_client) count(changes)`, then its
 //! changes in file order. A column change is `field("column") field(table) field(column)
 //! field(type) option(value) option(where) field(delivery) flag(fill_null) flag(writable)
-//! field(on_error)`.
+//! field(on_error)`. A change of a set is `field("or_set") field(table) source field(adds)
+//! field(removes) field(view) field(old_writes) field(malformed)`, where `source` is
+//! `field("column") field(column) field(format)`, or `field("table") field(table) field(element)
+//! count(columns)` and a `field` for each column of `source_key`, of which there are none where the
+//! key is absent.
 //!
 //! Defaults are encoded as if they had been written. `type`, `value` and `where` are taken as
 //! parsed: the type with single spaces, the expressions without outer white space. The budget
@@ -27,6 +31,7 @@
 
 use super::change::{Change, ColumnChange};
 use super::id::MigrationId;
+use super::or_set::{OrSetChange, SetSource};
 
 /// The BLAKE3 key derivation context of version 1.
 const CONTEXT: &str = "dotfill 2026-11 migration digest v1";
@@ -42,10 +47,11 @@ pub(super) fn digest(
     encoder.field(id.as_str());
     encoder.option(epoch);
     encoder.option(minimum_client);
-    encoder.0.update(&(changes.len() as u64).to_le_bytes());
+    encoder.count(changes.len());
     for change in changes {
         match change {
             Change::Column(column) => encoder.column(column),
+            Change::OrSet(set) => encoder.or_set(set),
         }
     }
     encoder.0.finalize().into()
@@ -67,8 +73,39 @@ impl Encoder {
         self.field(change.on_error.as_str());
     }
 
+    fn or_set(&mut self, change: &OrSetChange) {
+        self.field("or_set");
+        self.field(&change.table);
+        match &change.source {
+            SetSource::Column { column, format } => {
+                self.field("column");
+                self.field(column);
+                self.field(format.as_str());
+            }
+            SetSource::Table { table, element, key } => {
+                self.field("table");
+                self.field(table);
+                self.field(element);
+                let key = key.as_deref().unwrap_or_default();
+                self.count(key.len());
+                for name in key {
+                    self.field(name);
+                }
+            }
+        }
+        self.field(&change.adds);
+        self.field(&change.removes);
+        self.field(&change.view);
+        self.field(change.old_writes.as_str());
+        self.field(change.malformed.as_str());
+    }
+
+    fn count(&mut self, count: usize) {
+        self.0.update(&(count as u64).to_le_bytes());
+    }
+
     fn field(&mut self, text: &str) {
-        self.0.update(&(text.len() as u64).to_le_bytes());
+        self.count(text.len());
         self.0.update(text.as_bytes());
     }
 

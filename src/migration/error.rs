@@ -124,6 +124,19 @@ pub enum MigrationError {
     /// The file asks for too much.
     #[error("{at}: [[change]] number {} is one too many; split the file in two", .changes_max + 1)]
     TooManyChanges { at: Place, changes_max: usize },
+    /// Two tables or views of one change that have the same name.
+    #[error(
+        "{at}: {key:?} is {}, which {other:?} names already; give each a name of its own",
+        quoted(.name)
+    )]
+    SharedName { at: Place, key: &'static str, name: String, other: &'static str },
+    /// What one change makes, another one makes, reads or fills.
+    #[error(
+        "{at}: {key:?} is {}, which the [[change]] at line {line_first} names too; give what is \
+         made a name of its own, or move one of the two to another migration",
+        quoted(.name)
+    )]
+    ClashingChanges { at: Place, key: &'static str, name: String, line_first: u64 },
     /// Two changes fill the same column.
     #[error(
         "{at}: column {} of table {} is already filled by the [[change]] at line {line_first}; \

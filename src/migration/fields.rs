@@ -29,6 +29,22 @@ pub(super) const COLUMN_KEYS: &[&str] = &[
     "on_error",
 ];
 
+/// The keys of a `[[change]]` with `kind = "or_set"`.
+pub(super) const OR_SET_KEYS: &[&str] = &[
+    "kind",
+    "table",
+    "source",
+    "format",
+    "source_table",
+    "source_key",
+    "element",
+    "adds",
+    "removes",
+    "view",
+    "old_writes",
+    "malformed",
+];
+
 /// A section's table, with what messages need to know about it.
 pub(super) struct Fields<'a> {
     /// The file.
@@ -183,7 +199,7 @@ fn key_hint(key: &str, known: &[&str]) -> String {
     if BUDGET_KEYS.contains(&key) {
         return "move it under [budget]".to_owned();
     }
-    if COLUMN_KEYS.contains(&key) {
+    if COLUMN_KEYS.contains(&key) || OR_SET_KEYS.contains(&key) {
         return "move it under a [[change]] header".to_owned();
     }
     format!("the keys here are {}", known.join(", "))
@@ -196,6 +212,7 @@ fn example(key: &str) -> &'static str {
         "budget" => "[budget] on a line of its own",
         "fill_null" => "fill_null = true or fill_null = false",
         "writable" => "writable = true or writable = false",
+        "source_key" => "source_key = [\"a column\"]",
         "change_records_per_row_max" => "a number such as change_records_per_row_max = 1.0",
         _ => "a size such as wire_bytes_max = \"64MiB\"",
     }

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+mod between;
 pub mod bytes;
 mod change;
 mod digest;
@@ -15,8 +16,10 @@ mod file;
 mod id;
 mod names;
 mod nearest;
+mod or_set;
 mod parse;
 mod parse_column;
+mod parse_or_set;
 #[cfg(test)]
 mod tests;
 mod type_name;
@@ -25,6 +28,7 @@ pub use bytes::parse_bytes;
 pub use change::{Change, ColumnChange, Delivery, KeyLines, OnError};
 pub use error::{MigrationError, Place, Section};
 pub use id::{MigrationId, MigrationIdError};
+pub use or_set::{Malformed, OldWrites, OrSetChange, SetFormat, SetSource};
 
 /// The size, in bytes, above which a migration file is refused: 1 MiB.
 pub const FILE_BYTES_MAX: usize = 1 << 20;

@@ -6,6 +6,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::between;
 use super::bytes::parse_bytes;
 use super::change::Change;
 use super::digest::digest;
@@ -155,31 +156,8 @@ fn changes(top: &Fields<'_>) -> Result<Vec<Change>, MigrationError> {
         let header = section.span().start;
         let fields = Fields { source: top.source, section: Section::Change, table, header };
         let change = parse_column::change(&fields)?;
-        refuse_repeated(&fields, &changes, &change)?;
+        between::check(&fields, &changes, &change)?;
         changes.push(change);
     }
     Ok(changes)
-}
-
-/// `SQLite` compares names without regard to ASCII case, so this does too.
-fn refuse_repeated(
-    fields: &Fields<'_>,
-    earlier: &[Change],
-    change: &Change,
-) -> Result<(), MigrationError> {
-    let Change::Column(this) = change;
-    let same = |other: &&Change| {
-        let Change::Column(other) = other;
-        other.table.eq_ignore_ascii_case(&this.table)
-            && other.column.eq_ignore_ascii_case(&this.column)
-    };
-    let Some(other) = earlier.iter().find(same) else {
-        return Ok(());
-    };
-    Err(MigrationError::RepeatedColumn {
-        at: fields.place("column"),
-        table: this.table.clone(),
-        column: this.column.clone(),
-        line_first: other.lines().line("column").unwrap_or_default(),
-    })
 }

@@ -3,30 +3,35 @@
 
 use super::change::{Change, ColumnChange, Delivery, OnError};
 use super::error::MigrationError;
-use super::fields::{COLUMN_KEYS, Fields};
+use super::fields::{COLUMN_KEYS, Fields, OR_SET_KEYS};
 use super::names::{expression_problem, identifier_problem};
+use super::parse_or_set;
 use super::type_name::parse_type_name;
 
 /// Kinds that the format knows and this version does not do.
-const KINDS_NOT_YET: [&str; 2] = ["or_set", "index"];
+const KINDS_NOT_YET: [&str; 1] = ["index"];
 
 /// Reads one section.
 pub(super) fn change(fields: &Fields<'_>) -> Result<Change, MigrationError> {
     if fields.value("kind").is_none() {
-        fields.refuse_unknown(COLUMN_KEYS)?;
+        fields.refuse_unknown(&[COLUMN_KEYS, OR_SET_KEYS].concat())?;
     }
-    let kind = fields.required("kind", "kind = \"column\"")?;
-    if kind == "column" {
-        return column(fields).map(Change::Column);
+    match fields.required("kind", "kind = \"column\"")? {
+        "column" => column(fields).map(Change::Column),
+        "or_set" => parse_or_set::or_set(fields).map(Change::OrSet),
+        other => Err(unknown_kind(fields, other)),
     }
+}
+
+fn unknown_kind(fields: &Fields<'_>, kind: &str) -> MigrationError {
     match KINDS_NOT_YET.into_iter().find(|name| *name == kind) {
-        Some(got) => Err(MigrationError::NotYet {
+        Some(got) => MigrationError::NotYet {
             at: fields.place("kind"),
             key: "kind",
             got,
-            remedy: "use kind = \"column\", or a later version of dotfill",
-        }),
-        None => Err(fields.unknown_word("kind", kind, &["column"])),
+            remedy: "use kind = \"column\" or \"or_set\", or a later version of dotfill",
+        },
+        None => fields.unknown_word("kind", kind, &["column", "or_set"]),
     }
 }
 
@@ -48,7 +53,8 @@ fn column(fields: &Fields<'_>) -> Result<ColumnChange, MigrationError> {
     Ok(change)
 }
 
-fn identifier(
+/// The name of `key`, which must be there.
+pub(super) fn identifier(
     fields: &Fields<'_>,
     key: &'static str,
     example: &'static str,

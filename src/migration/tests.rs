@@ -7,6 +7,7 @@ use super::*;
 
 mod digest;
 mod keys;
+mod or_set;
 mod property;
 mod sections;
 mod values;
@@ -75,8 +76,10 @@ fn check(cases: &[(&str, &str, &str)]) {
 
 fn only_column(migration: &Migration) -> &ColumnChange {
     assert_eq!(migration.changes.len(), 1);
-    let Change::Column(column) = &migration.changes[0];
-    column
+    match &migration.changes[0] {
+        Change::Column(column) => column,
+        Change::OrSet(set) => panic!("a set: {set:?}"),
+    }
 }
 
 #[test]

@@ -135,7 +135,10 @@ pub fn plan(path: &Path, migration: &Migration, options: &PlanOptions) -> Result
     let mut planner = Planner { migration: migration.id.as_str(), options, rows: BTreeMap::new() };
     let mut changes = Vec::new();
     for (index, change) in migration.changes.iter().enumerate() {
-        let Change::Column(change) = change;
+        let change = match change {
+            Change::Column(change) => change,
+            Change::OrSet(_) => return Err(super::resolve::no_column(migration, index)),
+        };
         let resolved = resolve(&mut conn, migration, index)?;
         changes.push(planner.change(&conn, change, resolved)?);
     }

@@ -133,7 +133,10 @@ fn site<'m>(
     migration: &'m Migration,
     index: usize,
 ) -> Result<Site<'m>, PlanError> {
-    let Change::Column(change) = &migration.changes[index];
+    let change = match &migration.changes[index] {
+        Change::Column(change) => change,
+        Change::OrSet(_) => return Err(no_column(migration, index)),
+    };
     let at = |key: &str| migration.at(index, key);
     let environment = environment(conn)?;
     check_version(conn, &environment)?;
@@ -147,6 +150,15 @@ fn site<'m>(
         check_corrosion(conn, &table, change, existing, &at("column"))?;
     }
     Ok(Site { change, environment, table, existing, layout })
+}
+
+/// Refuses what is done with columns only.
+pub(super) fn no_column(migration: &Migration, index: usize) -> PlanError {
+    PlanError::refused(
+        migration.at(index, "kind"),
+        "kind = \"or_set\" cannot be planned, exported or applied by this version",
+        "each replica derives the adds for itself: `dotfill run` on every one",
+    )
 }
 
 fn check_version(conn: &Connection, environment: &Environment) -> Result<(), PlanError> {

@@ -3,13 +3,15 @@
 use proptest::prelude::*;
 
 use super::super::parse_bytes;
+use super::or_set::SET;
 use super::{FULL, parse};
 
 /// Pieces from which the property test builds files that get past the TOML parser.
 const PIECES: &str = "id = |epoch = |[budget]\n|[[change]]\n|kind = 'column'\n|table = |column = |\
     type = |value = |where = |delivery = |writable = false\n|change = |budget.|wire_bytes_max = |\
     change_records_per_row_max = |'a'\n|\"\\u0000\"\n|'TEXT (1'\n|5\n|-1\n|nan\n|[1]\n|{ a = 1 }\n|\
-    \"\"\"|\n|=|.|\u{e9}|'virtual'\n|2026-11-21\n";
+    \"\"\"|\n|kind = 'or_set'\n|source = |format = 'json'\n|source_table = 't'\n|source_key = |['k', 1]\n|\
+    element = 'e'\n|adds = 'a'\n|removes = 'r'\n|view = 'v'\n|malformed = 'skip'\n|=|.|\u{e9}|'virtual'\n|2026-11-21\n";
 
 fn assert_names_file(text: &str) {
     if let Err(error) = parse(text) {
@@ -36,5 +38,11 @@ proptest! {
     fn no_damage_to_a_good_file_panics(at in 0..FULL.len(), cut in 0..40_usize, new in ".{0,6}") {
         let end = (at + cut).min(FULL.len());
         assert_names_file(&[&FULL[..at], &new, &FULL[end..]].concat());
+    }
+
+    #[test]
+    fn no_damage_to_a_good_set_panics(at in 0..SET.len(), cut in 0..40_usize, new in ".{0,6}") {
+        let end = (at + cut).min(SET.len());
+        assert_names_file(&[&SET[..at], &new, &SET[end..]].concat());
     }
 }
