@@ -3,6 +3,7 @@
 //! The pipeline, top to bottom: `migration` -> `plan` -> `split` -> `scan` -> `transform` -> `write`
 //! -> `verify`, joined by `engine`.
 
+pub mod admit;
 pub mod cli;
 pub mod db;
 pub mod delta;

@@ -72,6 +72,10 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Say what deltas hold, what they cost, and whether they are whole; writes nothing
     Inspect(InspectArgs),
+    /// List, replay, export or drop what was refused
+    Quarantine(QuarantineArgs),
+    /// Decide operations: apply, translate, buffer or reject; one JSON line in, one out
+    Admit(AdmitArgs),
     /// A whole migration on a database that it makes, with the bill at the end
     Demo(DemoArgs),
     /// Print the completions of a shell
@@ -249,6 +253,109 @@ pub struct InspectArgs {
     /// Show the first rows of each change
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub rows: u64,
+}
+
+/// Arguments of `admit`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = ADMIT_HELP)]
+pub struct AdmitArgs {
+    /// The database.
+    #[command(flatten)]
+    pub db: DbArgs,
+    /// The operations, one JSON object a line; - for standard input
+    #[arg(long, value_name = "FILE|-")]
+    pub ops: String,
+}
+
+const ADMIT_HELP: &str = "\
+An operation: {\"op_id\": \"c7-42\", \"object\": {\"table\": \"projects\", \"key\": [\"P7\"]},
+  \"kind\": \"tags.add\", \"schema_version\": 1, \"effect\": {\"element\": \"urgent\"}}
+
+The kinds of a set `tags`: version 1 (before its migration) tags.add {element} and tags.set
+{elements}; version 2 tags.add {element, dot} and tags.remove {dots}. Further members: epoch, needs,
+optional, semantic. The migrations are those that the database knows.
+
+Decisions are remembered: feeding the same operations again gives the same decisions. A line that is
+no operation is answered with its number and an error, and the lines after it are decided; if the
+first line is none, nothing is written.
+
+Exit codes: 0 all decided; 1 some lines are no operations, or a failure; 2 nothing was written;
+4 interrupted, or the buffer was full: feed the same operations again.";
+
+/// Arguments of `quarantine`.
+#[derive(Args, Clone, Debug)]
+pub struct QuarantineArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: QuarantineCommand,
+}
+
+/// What can be done with what was refused.
+#[derive(Clone, Debug, Subcommand)]
+pub enum QuarantineCommand {
+    /// Show what waits: the operation or write, why it was refused, what to do
+    List(QuarantineListArgs),
+    /// Decide rows again, with your consent: writes of the old form are translated
+    Replay(QuarantineSettleArgs),
+    /// Print all that waits, one JSON object a line
+    Export(QuarantineListArgs),
+    /// Give rows up; what was held is rejected by that
+    Drop(QuarantineDropArgs),
+}
+
+/// Arguments of `quarantine list` and `quarantine export`.
+#[derive(Args, Clone, Debug)]
+pub struct QuarantineListArgs {
+    /// Only what this migration refused: its file, or its id
+    #[arg(value_name = "MIGRATION")]
+    pub migration: Option<String>,
+    /// The database.
+    #[command(flatten)]
+    pub db: DbArgs,
+    /// What was replayed or dropped, too
+    #[arg(long)]
+    pub all: bool,
+    /// Rows that `list` shows at most
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: u32,
+}
+
+/// Arguments of `quarantine replay`.
+#[derive(Args, Clone, Debug)]
+pub struct QuarantineSettleArgs {
+    /// The numbers of the rows, as `quarantine list` shows them
+    #[arg(value_name = "ROW", required_unless_present = "all", conflicts_with = "all")]
+    pub ids: Vec<i64>,
+    /// All that wait
+    #[arg(long)]
+    pub all: bool,
+    /// With --all, only what this migration refused: its file, or its id
+    #[arg(long, value_name = "MIGRATION", requires = "all")]
+    pub migration: Option<String>,
+    /// The database.
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+/// Arguments of `quarantine drop`.
+#[derive(Args, Clone, Debug)]
+pub struct QuarantineDropArgs {
+    /// The numbers of the rows, as `quarantine list` shows them
+    #[arg(value_name = "ROW", required_unless_present_any = ["all", "buffered"],
+          conflicts_with_all = ["all", "buffered"])]
+    pub ids: Vec<i64>,
+    /// All that wait
+    #[arg(long)]
+    pub all: bool,
+    /// The operations that admission has buffered, instead
+    #[arg(long, conflicts_with = "all")]
+    pub buffered: bool,
+    /// With --all, only what this migration refused: its file, or its id
+    #[arg(long, value_name = "MIGRATION", requires = "all")]
+    pub migration: Option<String>,
+    /// The database.
+    #[command(flatten)]
+    pub db: DbArgs,
 }
 
 /// Arguments of `demo`.

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. The only place that prints, draws or exits; it holds
 //! no logic of migrations.
 
+mod admit;
 mod against;
 mod apply;
 pub mod args;
@@ -20,6 +21,7 @@ mod output;
 pub mod plan;
 mod planning;
 mod progress;
+mod quarantine;
 mod ramp;
 mod rollback;
 mod run;
@@ -105,6 +107,8 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
         Command::Export(args) => export::run(args, context),
         Command::Apply(args) => apply::run(args, context),
         Command::Inspect(args) => inspect::run(args, context),
+        Command::Quarantine(args) => quarantine::run(args, context),
+        Command::Admit(args) => admit::run(args, context),
         Command::Demo(args) => {
             demo::run(&demo::DemoOptions { rows: args.rows, folder: args.folder.clone(), json })
         }
@@ -128,6 +132,8 @@ fn report(failure: &Failure, cli: &Cli) -> u8 {
         // The message follows on standard error in any case.
         let _ = match &cli.command {
             Command::Export(args) if args.deltas == "-" => output::explain_json(&failure.to_json()),
+            // Standard output has JSON lines, one for each operation.
+            Command::Admit(_) => output::explain_json(&failure.to_json()),
             _ => output::print_json(&failure.to_json()),
         };
     }
@@ -147,8 +153,10 @@ fn migration(command: &Command) -> Option<&str> {
         Command::Digest(args) => Some(&args.one.migration),
         Command::Close(args) | Command::Rollback(args) => Some(&args.one.migration),
         Command::Export(args) => Some(&args.one.migration),
-        // What deltas are of they say themselves.
+        // What deltas and operations are of they say themselves.
         Command::Apply(_)
+        | Command::Quarantine(_)
+        | Command::Admit(_)
         | Command::Inspect(_)
         | Command::Doctor(_)
         | Command::Demo(_)

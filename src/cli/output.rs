@@ -21,6 +21,21 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes a part of a result that is only done with once somebody has it: a reader that has gone
+/// away is a failure.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn print_through(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
+        Failure::new(
+            exit::FAILED,
+            format!("cannot write to standard output: {error}; the same command prints it again"),
+        )
+    })
+}
+
 /// Writes one JSON value and a line break.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::TransactionBehavior;
+use rusqlite::{Connection, TransactionBehavior};
 use serde::Serialize;
 
 use super::job::{Job, Purpose};
@@ -13,7 +13,9 @@ use crate::lease::Holder;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
 use crate::split::Splitter;
-use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
+use crate::state::{
+    self, AppliedRow, ChangeRow, MigrationRow, Phase, QuarantineFilter, QuarantineRow,
+};
 use crate::throttle::SystemClock;
 use crate::write::{Drainer, Prepared, Then, WriteError, any_dirty, connect, prepare};
 
@@ -267,12 +269,14 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
             "`dotfill close` it, or `dotfill rollback` it, first",
         ));
     }
+    refuse_waiting(&tx, id)?;
     let what = "forget a migration";
     for change in ChangeRow::of(&tx, id)? {
         tx.execute_batch(&note_schema_drop(change.n)).doing(what)?;
         tx.execute_batch(&pending_schema_drop(change.n)).doing(what)?;
     }
     AppliedRow::remove(&tx, id)?;
+    state::forget_refusals(&tx, id)?;
     for (table, column) in [
         ("_dotfill_changes", "migration"),
         ("_dotfill_lease", "migration"),
@@ -285,5 +289,28 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
         state::drop_all(&tx)?;
     }
     tx.commit().doing(what)?;
+    Ok(())
+}
+
+/// Refuses to forget what was never decided: rows that wait in quarantine, buffered operations.
+/// With the last migration, those of none go too.
+fn refuse_waiting(conn: &Connection, id: &str) -> Result<(), RunError> {
+    let migration = (MigrationRow::all(conn)?.len() > 1).then(|| id.to_owned());
+    let buffered = state::buffered_operations(conn, migration.as_deref())?;
+    let waiting = QuarantineRow::count(conn, &QuarantineFilter { migration, waiting_only: true })?;
+    if waiting > 0 {
+        return Err(RunError::refused(
+            id,
+            format!("{waiting} refused operations or writes wait in quarantine"),
+            "`dotfill quarantine export` keeps them, `dotfill quarantine drop --all` gives them up",
+        ));
+    }
+    if buffered > 0 {
+        return Err(RunError::refused(
+            id,
+            format!("{buffered} operations are buffered"),
+            "`dotfill quarantine drop --buffered` gives them up",
+        ));
+    }
     Ok(())
 }

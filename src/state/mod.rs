@@ -26,9 +26,10 @@
 //! - `_dotfill_operations(seq, op_id, fingerprint, migration, state, decision, operation, bytes,
 //!   announced)`: what admission decided. `state` is `decided` (for good), `buffered` (until what it
 //!   misses arrives) or `held` (until an operator replays or drops its row in quarantine); the
-//!   operation itself, of `bytes` bytes, is kept in the last two only. `announced` is 0 from a
-//!   re-admission until its decision was handed on.
-//! - `_dotfill_missing(what, seq)`: what the buffered operation `seq` waits for.
+//!   operation itself, which weighs `bytes`, is kept while it is buffered (one that was refused or is
+//!   held is in its row of the quarantine). `announced` is 0 from a re-admission until its decision
+//!   was handed on.
+//! - `_dotfill_missing(seq, what)`: what the buffered operation `seq` waits for.
 //!
 //! Version 1 had neither `_dotfill_applied` nor `_dotfill_pending_<n>`, nor the phases `applying` and
 //! `applied`; version 2 had not the last four. They are read and written as they are, and brought to
@@ -57,6 +58,7 @@ pub use change::{ChangeRow, Counters, MigrationRow, Phase};
 pub use mode::{Mode, ModeRow};
 pub use quarantine::{
     QuarantineFilter, QuarantineRow, QuarantineSource, QuarantineStatus, Refusal,
+    buffered_operations, forget_refusals,
 };
 pub use schema::{
     SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_quarantine, next_change_number,

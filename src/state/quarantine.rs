@@ -266,6 +266,38 @@ impl QuarantineRow {
     }
 }
 
+/// How many operations admission has buffered: those of one migration, or all.
+///
+/// # Errors
+/// When they cannot be counted.
+pub fn buffered_operations(conn: &Connection, migration: Option<&str>) -> Result<u64, DbError> {
+    if !knows_quarantine(conn)? {
+        return Ok(0);
+    }
+    conn.prepare_cached(
+        "SELECT count(*) FROM _dotfill_operations WHERE state = 'buffered' \
+         AND (?1 IS NULL OR migration = ?1)",
+    )
+    .and_then(|mut s| s.query_row([migration], |row| row.get(0)))
+    .doing("count the buffered operations")
+}
+
+/// Removes what is kept of a migration in the tables of version 3. The caller holds a write
+/// transaction, and knows that nothing waits.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn forget_refusals(conn: &Connection, migration: &str) -> Result<(), DbError> {
+    if !knows_quarantine(conn)? {
+        return Ok(());
+    }
+    for table in ["_dotfill_quarantine", "_dotfill_operations", "_dotfill_modes"] {
+        conn.execute(&format!("DELETE FROM {table} WHERE migration = ?1"), [migration])
+            .doing("forget what was refused")?;
+    }
+    Ok(())
+}
+
 fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<Value> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(|error| {

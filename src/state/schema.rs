@@ -106,10 +106,11 @@ CREATE TABLE _dotfill_operations (
 CREATE INDEX _dotfill_operations_buffered ON _dotfill_operations (bytes) WHERE state = 'buffered';
 CREATE INDEX _dotfill_operations_unsaid ON _dotfill_operations (seq) WHERE announced = 0;
 CREATE TABLE _dotfill_missing (
-  what TEXT NOT NULL,
   seq INTEGER NOT NULL,
-  PRIMARY KEY (what, seq)
+  what TEXT NOT NULL,
+  PRIMARY KEY (seq, what)
 ) WITHOUT ROWID;
+CREATE INDEX _dotfill_missing_what ON _dotfill_missing (what, seq);
 ";
 
 /// Brings the tables from version 2 to 3; a new database gets them from here too.

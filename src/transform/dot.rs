@@ -21,6 +21,21 @@ use crate::db::encode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Dot(pub [u8; 16]);
 
+impl Dot {
+    /// Reads what `Display` writes, in either case; `None` where it is something else.
+    #[must_use]
+    pub fn from_hex(digits: &str) -> Option<Self> {
+        let mut dot = [0; 16];
+        if digits.len() != 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        for (i, byte) in dot.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).ok()?;
+        }
+        Some(Self(dot))
+    }
+}
+
 impl std::fmt::Display for Dot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -52,13 +67,28 @@ impl DotDeriver {
     /// Never: a key has at most 2000 columns, the limit of `SQLite`.
     #[must_use]
     pub fn dot(&mut self, key: &[ValueRef<'_>], element: ValueRef<'_>) -> Dot {
+        self.derive(key, &[element])
+    }
+
+    /// The dot of a fact that is stated anew, by what `cause` names, after its migration dot was
+    /// given up: the value of `cause` follows that of the element.
+    #[must_use]
+    pub fn fresh_dot(
+        &mut self,
+        key: &[ValueRef<'_>],
+        element: ValueRef<'_>,
+        cause: ValueRef<'_>,
+    ) -> Dot {
+        self.derive(key, &[element, cause])
+    }
+
+    fn derive(&mut self, key: &[ValueRef<'_>], rest: &[ValueRef<'_>]) -> Dot {
         self.input.clear();
         let columns = u32::try_from(key.len()).unwrap_or(u32::MAX);
         self.input.extend_from_slice(&columns.to_le_bytes());
-        for value in key {
+        for value in key.iter().chain(rest) {
             encode(*value, &mut self.input);
         }
-        encode(element, &mut self.input);
         let hash = blake3::keyed_hash(&self.key, &self.input);
         let mut dot = [0; 16];
         dot.copy_from_slice(&hash.as_bytes()[..16]);
@@ -69,6 +99,16 @@ impl DotDeriver {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dot_is_read_back() {
+        let dot = DotDeriver::new("m", "t", "c").dot(&[], ValueRef::Null);
+        assert_eq!(Dot::from_hex(&dot.to_string()), Some(dot));
+        for wrong in ["", "0", &"0".repeat(31), &"0".repeat(33), &"g".repeat(32), &"+1".repeat(16)]
+        {
+            assert_eq!(Dot::from_hex(wrong), None);
+        }
+    }
 
     #[test]
     fn a_dot_depends_on_every_part_of_the_fact() {
@@ -82,6 +122,9 @@ mod tests {
             deriver.dot(&[ValueRef::Integer(1), ValueRef::Null], ValueRef::Text(b"a")),
             DotDeriver::new("n", "t", "c").dot(&key, ValueRef::Text(b"a")),
             DotDeriver::new("m", "tc", "").dot(&key, ValueRef::Text(b"a")),
+            deriver.fresh_dot(&key, ValueRef::Text(b"a"), ValueRef::Text(b"op")),
+            deriver.fresh_dot(&key, ValueRef::Text(b"a"), ValueRef::Text(b"op2")),
+            deriver.fresh_dot(&key, ValueRef::Text(b"a"), ValueRef::Null),
         ];
         assert!(others.iter().all(|other| *other != dot));
     }

@@ -1,3 +1,4 @@
 //! Pure functions from rows to what is written: no I/O, no clock, no threads.
 
+pub mod cohort;
 pub mod dot;
