@@ -2,3 +2,4 @@
 
 pub mod cohort;
 pub mod dot;
+pub mod or_set;
