@@ -105,7 +105,9 @@ impl Missing {
                 json!({"field": {"kind": kind, "schema_version": version, "field": field}})
             }
             Self::Epoch(epoch) => json!({"epoch": epoch}),
-            Self::Mode { migration, mode } => json!({"mode": mode, "migration": migration}),
+            Self::Mode { migration, mode } => {
+                json!({"mode": {"migration": migration, "mode": mode}})
+            }
             Self::Object(object) => {
                 // Text that we wrote ourselves, so that it can be ordered.
                 let object: Value = serde_json::from_str(object).unwrap_or_else(|_| json!(object));
@@ -113,7 +115,7 @@ impl Missing {
             }
             Self::Operation(op_id) => json!({"operation": op_id}),
             Self::Approval { migration } => {
-                json!({"approval": "dotfill quarantine replay", "migration": migration})
+                json!({"approval": {"migration": migration, "by": "dotfill quarantine replay"}})
             }
         }
     }

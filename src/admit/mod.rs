@@ -48,7 +48,7 @@
 //!   add, under the same `op_id` (`dot-` and the dot).
 //! - `{"decision": "buffer", "missing": [..]}`: it waits, whole, for `{"schema": ..}`,
 //!   `{"field": ..}`, `{"epoch": ..}`, `{"mode": ..}`, `{"object": ..}`, `{"operation": ..}`, or
-//!   `{"approval": ..}`: an operator's word, under `old_writes = "quarantine"`.
+//!   `{"approval": ..}`: an operator's word, under `old_writes = "quarantine"`. Each has one member.
 //! - `{"decision": "reject", "reason", "message", "action", "retryable"}`.
 //!
 //! `apply` and `translate` have `"dropped": [..]` where optional fields are to be left out.

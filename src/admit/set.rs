@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::operation::{Needs, Object, Operation};
 use super::registry::{Elements, NEW_VERSION, OLD_VERSION, SetEntry};
-use crate::db::{Affinity, Datum, from_json, to_json};
+use crate::db::{Affinity, Datum, to_json};
 use crate::migration::SetFormat;
 use crate::transform::dot::{Dot, DotDeriver};
+use crate::transform::or_set::{self, Flaw};
 
 /// What an operation of a set says.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,37 +65,48 @@ fn dots(value: &Value) -> Result<(), String> {
     if all { Ok(()) } else { Err("\"dots\" is not an array of dots, at least one".to_owned()) }
 }
 
-/// An element as the old form holds it.
+/// An element as the old form holds it, by the same rules as the sources of the migration.
 fn element(elements: Elements, value: &Value) -> Result<Datum, String> {
     let refuse = |why: &str| Err(format!("{} is no element: {why}", shown(value)));
-    match (elements, value) {
-        (_, Value::Null | Value::Bool(_) | Value::Array(_)) => {
-            refuse("null, true, false and arrays are none")
+    let datum = match (elements, value) {
+        (_, Value::Null) => return refuse(Flaw::Null.reason()),
+        (_, Value::Bool(_)) => return refuse(Flaw::Boolean.reason()),
+        (_, Value::Array(_) | Value::Object(_)) => return refuse(Flaw::Nested.reason()),
+        (Elements::Format(SetFormat::Csv), Value::String(text)) => separated(text, ','),
+        (Elements::Format(SetFormat::Lines), Value::String(text)) => separated(text, '\n'),
+        (Elements::Format(format @ (SetFormat::Csv | SetFormat::Lines)), Value::Number(_)) => {
+            return refuse(&format!("a set in the format {format} holds texts"));
         }
-        (Elements::Column(affinity), value) => match from_json(value) {
-            Some(datum) => stored(affinity, datum).or_else(|why| refuse(&why)),
-            None => refuse("SQLite cannot store it"),
+        (Elements::Column(affinity), value) => match stored(affinity, plain(value)) {
+            Ok(datum) => Some(datum),
+            Err(why) => return refuse(&why),
         },
-        (Elements::Format(SetFormat::Json), Value::String(text)) => {
-            Ok(Datum::Text(text.clone().into_bytes()))
-        }
-        (Elements::Format(SetFormat::Json), Value::Number(number)) => Ok(number
+        (Elements::Format(SetFormat::Json), value) => Some(plain(value)),
+    };
+    let Some(datum) = datum else {
+        return refuse("it is empty or holds the separator");
+    };
+    let found = or_set::Elements::of_values([datum.as_ref()]);
+    match (found.sound.first(), found.flaws.first()) {
+        (Some(element), None) => Ok(element.to_datum()),
+        (_, flaw) => refuse(flaw.map_or("SQLite cannot store it", |flaw| flaw.reason())),
+    }
+}
+
+/// A text or number; a number that is no INTEGER is a REAL.
+fn plain(value: &Value) -> Datum {
+    match value {
+        Value::String(text) => Datum::Text(text.clone().into_bytes()),
+        value => value
             .as_i64()
-            .map_or_else(|| Datum::Real(number.as_f64().unwrap_or_default()), Datum::Integer)),
-        (Elements::Format(SetFormat::Csv), Value::String(text)) => {
-            separated(text, &[',']).map_or_else(|| refuse("it is empty or holds a comma"), Ok)
-        }
-        (Elements::Format(SetFormat::Lines), Value::String(text)) => {
-            separated(text, &['\n']).map_or_else(|| refuse("it is empty or holds a line break"), Ok)
-        }
-        (Elements::Format(format), _) => refuse(&format!("the set is one of {format} texts")),
+            .map_or_else(|| Datum::Real(value.as_f64().unwrap_or(f64::NAN)), Datum::Integer),
     }
 }
 
 /// The element of a separated text: trimmed, and what a text with separators can hold.
-fn separated(text: &str, separators: &[char]) -> Option<Datum> {
+fn separated(text: &str, separator: char) -> Option<Datum> {
     let text = text.trim_ascii();
-    let sound = !text.is_empty() && !text.contains(separators);
+    let sound = !text.is_empty() && !text.contains(separator);
     sound.then(|| Datum::Text(text.as_bytes().to_vec()))
 }
 

@@ -69,7 +69,7 @@ fn list(args: &QuarantineListArgs, json: bool) -> Result<u8, Failure> {
         text = format!("{db}: nothing is in quarantine\n");
     }
     if buffered > 0 {
-        let _ = writeln!(text, "{} operations are buffered", units::count(buffered));
+        let _ = writeln!(text, "buffered operations: {}", units::count(buffered));
     }
     output::print(&text)?;
     Ok(exit::DONE)

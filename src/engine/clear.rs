@@ -301,14 +301,14 @@ fn refuse_waiting(conn: &Connection, id: &str) -> Result<(), RunError> {
     if waiting > 0 {
         return Err(RunError::refused(
             id,
-            format!("{waiting} refused operations or writes wait in quarantine"),
+            format!("refused operations or writes wait in quarantine: {waiting}"),
             "`dotfill quarantine export` keeps them, `dotfill quarantine drop --all` gives them up",
         ));
     }
     if buffered > 0 {
         return Err(RunError::refused(
             id,
-            format!("{buffered} operations are buffered"),
+            format!("buffered operations wait: {buffered}"),
             "`dotfill quarantine drop --buffered` gives them up",
         ));
     }
