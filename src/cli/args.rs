@@ -1,6 +1,6 @@
 //! The arguments as they are written: subcommands and their flags. Nothing is looked up here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -301,6 +301,18 @@ pub enum QuarantineCommand {
     Export(QuarantineListArgs),
     /// Give rows up; what was held is rejected by that
     Drop(QuarantineDropArgs),
+}
+
+impl QuarantineCommand {
+    /// The database file.
+    #[must_use]
+    pub fn db(&self) -> &Path {
+        match self {
+            Self::List(args) | Self::Export(args) => &args.db.db,
+            Self::Replay(args) => &args.db.db,
+            Self::Drop(args) => &args.db.db,
+        }
+    }
 }
 
 /// Arguments of `quarantine list` and `quarantine export`.

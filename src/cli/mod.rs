@@ -33,6 +33,7 @@ mod tuning;
 pub mod units;
 mod verify;
 mod wait;
+mod watched;
 mod which;
 
 use std::io::Write;
@@ -182,6 +183,8 @@ fn database(command: &Command) -> Option<String> {
         Command::Export(args) => one(&args.one.db.db),
         Command::Apply(args) => one(&args.db.db),
         Command::Doctor(args) => one(&args.db.db),
+        Command::Admit(args) => one(&args.db.db),
+        Command::Quarantine(args) => one(args.command.db()),
         Command::Inspect(_) | Command::Demo(_) | Command::Completions(_) => None,
     }
 }
