@@ -16,6 +16,9 @@
 //!   chain was whole. `place` names the folder, for people.
 //! - `_dotfill_pending_<n>(key columns, value)`: values of deltas whose row has not arrived here yet.
 //!
+//! - `_dotfill_sets`: per change of kind `or_set`, its tables and view, and which of the tables we
+//!   made. `_dotfill_dirty_<n>` holds the keys of noted objects there, `_dotfill_frontier_<n>` the last
+//!   key that the fill has passed, for the view.
 //! - `_dotfill_modes(migration, mode, cohort_percent)`: where a migration of sets stands; a migration
 //!   without a row is in `read-old-write-old`.
 //! - `_dotfill_quarantine(id, at, migration, change_n, source, identity, object, reason, detail,
@@ -32,7 +35,7 @@
 //! - `_dotfill_missing(seq, what)`: what the buffered operation `seq` waits for.
 //!
 //! Version 1 had neither `_dotfill_applied` nor `_dotfill_pending_<n>`, nor the phases `applying` and
-//! `applied`; version 2 had not the last four. They are read and written as they are, and brought to
+//! `applied`; version 2 had nothing of sets, modes, quarantine and operations. They are read and written as they are, and brought to
 //! this version by the first command that needs the tables.
 //!
 //! # A replica that is fed by deltas
@@ -52,6 +55,7 @@ mod change;
 mod mode;
 mod quarantine;
 mod schema;
+mod sets;
 
 pub use applied::AppliedRow;
 pub use change::{ChangeRow, Counters, MigrationRow, Phase};
@@ -61,8 +65,10 @@ pub use quarantine::{
     buffered_operations, forget_refusals,
 };
 pub use schema::{
-    SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_quarantine, next_change_number,
+    SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_quarantine, knows_sets,
+    next_change_number,
 };
+pub use sets::SetRow;
 
 use rusqlite::Connection;
 

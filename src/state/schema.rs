@@ -6,8 +6,8 @@ use crate::db::quote::ident;
 use crate::db::{DbError, Doing};
 
 /// The version of the tables that this build creates. It reads and writes older ones as well:
-/// version 1 knows nothing of applied deltas, version 2 nothing of modes, operations and quarantine.
-/// The first command that needs them brings a database to this version.
+/// version 1 knows nothing of applied deltas, version 2 nothing of sets, their modes, operations and
+/// quarantine. The first command that needs them brings a database to this version.
 pub const SCHEMA_VERSION: i64 = 3;
 
 const META: &str = "
@@ -59,6 +59,18 @@ CREATE TABLE _dotfill_applied (
   digest BLOB NOT NULL,
   rows_done INTEGER NOT NULL,
   whole INTEGER NOT NULL CHECK (whole IN (0, 1))
+);
+";
+
+/// What changes of kind `or_set` have made; new in version 3.
+const SETS: &str = "
+CREATE TABLE _dotfill_sets (
+  n INTEGER PRIMARY KEY,
+  adds TEXT NOT NULL,
+  removes TEXT NOT NULL,
+  view TEXT NOT NULL,
+  adds_made INTEGER NOT NULL CHECK (adds_made IN (0, 1)),
+  removes_made INTEGER NOT NULL CHECK (removes_made IN (0, 1))
 );
 ";
 
@@ -114,7 +126,7 @@ CREATE INDEX _dotfill_missing_what ON _dotfill_missing (what, seq);
 ";
 
 /// Brings the tables from version 2 to 3; a new database gets them from here too.
-const VERSION_3: [&str; 3] = [MODES, QUARANTINE, OPERATIONS];
+const VERSION_3: [&str; 4] = [SETS, MODES, QUARANTINE, OPERATIONS];
 
 const OTHERS: &str = "
 CREATE TABLE _dotfill_lease (
@@ -181,6 +193,14 @@ pub fn exists(conn: &Connection) -> Result<bool, DbError> {
 /// As [`exists`].
 pub fn knows_applied(conn: &Connection) -> Result<bool, DbError> {
     Ok(version(conn)?.is_some_and(|version| version >= 2))
+}
+
+/// True where the tables know of sets.
+///
+/// # Errors
+/// As [`exists`].
+pub fn knows_sets(conn: &Connection) -> Result<bool, DbError> {
+    Ok(version(conn)?.is_some_and(|version| version >= 3))
 }
 
 /// True where the tables know of modes, admitted operations and quarantine.

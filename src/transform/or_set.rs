@@ -327,6 +327,7 @@ fn ignore_map<'s, A: MapAccess<'s>>(mut members: A) -> Result<(), A::Error> {
 struct Member<'e, 's>(&'e mut Elements<'s>);
 
 impl Member<'_, '_> {
+    #[expect(clippy::unnecessary_wraps, reason = "what every visit returns")]
     fn flaw<E>(self, flaw: Flaw) -> Result<(), E> {
         self.0.flaws.push(flaw);
         Ok(())
