@@ -41,7 +41,11 @@ pub fn key_digest(
     let mut conn = reader(db)?;
     watch.guard(&mut conn)?;
     let mut tables: Vec<TableKeys> = Vec::new();
-    for Change::Column(change) in &migration.changes {
+    for change in &migration.changes {
+        // Deltas carry columns only.
+        let Change::Column(change) = change else {
+            continue;
+        };
         let mut table = Table::read(&conn, &change.table)?;
         if tables.iter().any(|known| known.table == table.name) {
             continue;
