@@ -43,6 +43,7 @@ fn json_of(kind: &str, version: u32, effect: &Value, more: &Value) -> Value {
     value
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests read better without a reference")]
 fn operation(kind: &str, version: u32, effect: Value, more: &Value) -> Operation {
     let value = json_of(kind, version, &effect, more);
     Operation::from_json(value.clone()).unwrap_or_else(|error| panic!("{value}: {error}"))

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -10,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::args::AdmitArgs;
+use super::watched::Watched;
 use super::{Context, Failure, exit, output, units};
 use crate::admit::{Admission, AdmitError, AdmitLimits, Admitted, Line, LineReader, Operation};
 use crate::monitor::Quiet;
@@ -40,14 +40,15 @@ struct Summary {
 /// # Errors
 /// [`Failure`]: exit code 2 where nothing was written.
 pub fn run(args: &AdmitArgs, context: &Context) -> Result<u8, Failure> {
-    let source: Box<dyn Read> = if args.ops == "-" {
-        Box::new(std::io::stdin())
+    let source = if args.ops == "-" {
+        Watched::new(std::io::stdin(), &context.cancel)
     } else {
         let path = Path::new(&args.ops);
         if path.is_dir() {
             return Err(unreadable(&args.ops, "it is a folder"));
         }
-        Box::new(File::open(path).map_err(|error| unreadable(&args.ops, error))?)
+        let file = File::open(path).map_err(|error| unreadable(&args.ops, error))?;
+        Watched::new(file, &context.cancel)
     };
     let mut desk = Desk {
         name: &args.ops,
@@ -77,7 +78,7 @@ enum Place {
 
 struct Desk<'a> {
     name: &'a str,
-    lines: LineReader<Box<dyn Read>>,
+    lines: LineReader<Watched>,
     admission: Admission<'a>,
     /// The number of the last line read, from 1.
     line: u64,
@@ -94,8 +95,13 @@ impl Desk<'_> {
             self.collect()?;
             if !self.places.is_empty() {
                 self.decide()?;
-            } else if !self.lines.fill().map_err(|error| self.broken(&error))? {
-                return Ok(false);
+                continue;
+            }
+            match self.lines.fill() {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(_) if stop() => return Ok(true),
+                Err(error) => return Err(self.broken(&error)),
             }
         }
         Ok(true)

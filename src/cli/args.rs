@@ -1,6 +1,6 @@
 //! The arguments as they are written: subcommands and their flags. Nothing is looked up here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -265,6 +265,10 @@ pub struct ExportArgs {
     /// Only the rows that this file names, as `dotfill verify --diff` writes it
     #[arg(long, value_name = "DIFF")]
     pub only: Option<PathBuf>,
+    /// Leave out the keys that the receiving replica has, by what `dotfill digest --keys` printed
+    /// there (- for standard input); the deltas are then for that replica only
+    #[arg(long, value_name = "KEYS", conflicts_with = "only")]
+    pub keys_of: Option<PathBuf>,
     /// Threads that read and encode; 0 is one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
@@ -333,6 +337,10 @@ pub struct DigestArgs {
     /// The migration and the database.
     #[command(flatten)]
     pub one: OneArgs,
+    /// Print which keys the tables have instead, for `dotfill export --keys-of` on another replica;
+    /// takes the migration file where this database does not know the migration yet
+    #[arg(long)]
+    pub keys: bool,
     /// Threads that read; 0 is one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
@@ -403,6 +411,18 @@ pub enum QuarantineCommand {
     Export(QuarantineListArgs),
     /// Give rows up; what was held is rejected by that
     Drop(QuarantineDropArgs),
+}
+
+impl QuarantineCommand {
+    /// The database file.
+    #[must_use]
+    pub fn db(&self) -> &Path {
+        match self {
+            Self::List(args) | Self::Export(args) => &args.db.db,
+            Self::Replay(args) => &args.db.db,
+            Self::Drop(args) => &args.db.db,
+        }
+    }
 }
 
 /// Arguments of `quarantine list` and `quarantine export`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::args::ExportArgs;
 use super::progress::Show;
-use super::{Context, Failure, exit, next, output, units, which};
+use super::{Context, Failure, exit, keys_of, next, output, units, which};
 use crate::engine::{self, Destination, ExportOptions, ExportReport, Outcome};
 
 /// Runs the command. Where the segments go to standard output, the report goes to standard error.
@@ -15,9 +15,11 @@ use crate::engine::{self, Destination, ExportOptions, ExportReport, Outcome};
 /// [`Failure`]; what was written to a folder stays, and the same command continues it.
 pub fn run(args: &ExportArgs, context: &Context) -> Result<u8, Failure> {
     let migration = which::migration(&args.one)?;
+    let keys_of = args.keys_of.as_deref().map(keys_of::read).transpose()?;
     let options = ExportOptions {
         threads: args.threads,
         only: args.only.clone(),
+        keys_of,
         cancel: Arc::clone(&context.cancel),
     };
     let streams = args.deltas == "-";
@@ -44,6 +46,7 @@ fn render(report: &ExportReport, args: &ExportArgs) -> String {
     let count = units::count;
     let mut rows = format!("{} exported", count(report.rows));
     for (n, what) in [
+        (report.rows_implied, "without their keys, which the other replica has"),
         (report.rows_user, "users', which travel by themselves"),
         (report.rows_missing, "not here"),
         (report.rows_pending, "noted, to be derived again first: left out"),

@@ -17,6 +17,7 @@ mod export;
 mod failure;
 mod forget;
 mod inspect;
+mod keys_of;
 mod log;
 mod output;
 pub mod plan;
@@ -35,6 +36,7 @@ mod tuning;
 pub mod units;
 mod verify;
 mod wait;
+mod watched;
 mod which;
 
 use std::io::Write;
@@ -196,10 +198,8 @@ fn database(command: &Command) -> Option<String> {
         Command::Export(args) => one(&args.one.db.db),
         Command::Apply(args) => one(&args.db.db),
         Command::Doctor(args) => one(&args.db.db),
-        Command::Quarantine(_)
-        | Command::Inspect(_)
-        | Command::Demo(_)
-        | Command::Completions(_) => None,
+        Command::Quarantine(args) => one(args.command.db()),
+        Command::Inspect(_) | Command::Demo(_) | Command::Completions(_) => None,
     }
 }
 

@@ -64,7 +64,7 @@ pub use rows::{ImpliedKeys, KeyDigest, Keys, Rows};
 pub use segment::{KeyRange, Segment};
 pub use sink::{DirectorySink, MemorySink, NullSink, Recorded, Sink, StreamSink};
 pub use source::{DirectorySource, MemorySource, RawFile, Source, StreamSource};
-pub use survey::{ChangeSurvey, ColumnSurvey, Example, Survey, survey};
+pub use survey::{ChangeSurvey, ColumnSurvey, Example, ImpliedRange, Survey, survey};
 pub use writer::{ChainWriter, SegmentStats};
 
 /// Bytes that the rows of one block take, at most: [`Rows::byte_size`] of what is encoded, and of

@@ -152,6 +152,12 @@ impl Segment {
         self.blocks.get(i).map_or(0, |block| block.rows)
     }
 
+    /// Bytes of block `i`, 0 where there is none.
+    #[must_use]
+    pub fn block_bytes(&self, i: usize) -> u64 {
+        self.blocks.get(i).map_or(0, |block| block.bytes as u64)
+    }
+
     /// Decodes block `i`.
     ///
     /// # Errors

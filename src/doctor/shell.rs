@@ -19,7 +19,7 @@ pub(super) fn sqlite(db: &Path, sql: &str) -> String {
 }
 
 /// `text` as one word of a POSIX shell.
-fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@,".contains(c);
     if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
         return text.to_owned();

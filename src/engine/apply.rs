@@ -7,6 +7,7 @@ mod chain;
 mod end;
 mod feed;
 mod follow;
+mod implied;
 mod report;
 mod tally;
 
@@ -19,10 +20,11 @@ use crossbeam::channel::{Sender, bounded};
 use parking_lot::Mutex;
 
 pub(super) use self::feed::EACH_KEY_ONCE;
-pub use self::report::ApplyReport;
+pub use self::report::{ApplyReport, UnlikeRange};
 
 use self::chain::{check_shapes, migration, open};
 use self::feed::{Batch, Fed, Feed, Position};
+use self::implied::Resolver;
 use self::tally::{Tally, Task, prove};
 use super::job::{Applying, Job, Purpose};
 use super::proof::reader;
@@ -65,9 +67,9 @@ pub fn apply(
     options: &RunOptions,
     monitor: &dyn Monitor,
 ) -> Result<ApplyReport, RunError> {
-    let place = match &deltas {
-        Deltas::Folder(dir) => dir.display().to_string(),
-        Deltas::Stream(_) => "-".to_owned(),
+    let folder = match &deltas {
+        Deltas::Folder(dir) => Some(dir.clone()),
+        Deltas::Stream(_) => None,
     };
     let (chain, known) = open(deltas, &options.cancel)?;
     let header = chain.header().clone();
@@ -78,7 +80,8 @@ pub fn apply(
     let partial = header.scope == Scope::Some;
     let purpose = Purpose::Apply(Applying { shipped: &shipped, partial });
     let mut job = Job::begin_for(purpose, db, &migration, options, &clock, monitor)?;
-    let result = Apply::begin(&mut job, &header, known, place).and_then(|apply| apply.run(chain));
+    let result = Apply::begin(&mut job, &header, known, folder.as_deref())
+        .and_then(|apply| apply.run(chain));
     let ended = match &result {
         // Somebody else has the lease now: nothing of it is ours to give back.
         Err(RunError::Write(WriteError::Replaced)) => Ok(()),
@@ -119,6 +122,8 @@ struct Apply<'r, 'a> {
     replica: Replica,
     /// True while everything that is there was applied and found, up to a manifest.
     is_idle: bool,
+    /// True where an earlier call has applied and proven this chain, as far as it was then.
+    was_proven: bool,
     report: ApplyReport,
 }
 
@@ -146,6 +151,9 @@ impl Apply<'_, '_> {
             Ended::Stopped(stop) if self.is_followed_to_the_end(&tally) => {
                 return Ok(self.complete()?.stopped(&stop));
             }
+            Ended::Stopped(_) if self.job.options.follow && self.report.lacks_keys() => {
+                return Ok(self.report.unlike());
+            }
             Ended::Stopped(stop) => return Ok(self.report.stopped(&stop)),
             Ended::Whole | Ended::Unfinished => {}
         }
@@ -157,6 +165,9 @@ impl Apply<'_, '_> {
         }
         if tally.proven() != self.report.rows {
             return Err(self.not_proven(&tally));
+        }
+        if self.report.lacks_keys() {
+            return Ok(self.report.unlike());
         }
         match ended {
             Ended::Whole => self.complete(),
@@ -170,6 +181,7 @@ impl Apply<'_, '_> {
         let gate = Arc::clone(&self.job.pace.gate);
         let targets: Vec<(Target, Overwrite)> =
             self.changes.iter().map(|c| (c.ready.target.clone(), c.overwrite)).collect();
+        let resolver = Resolver::open(&db, targets.iter().map(|t| &t.0), Arc::clone(&gate))?;
         let tally = Mutex::new(Tally::default());
         let kicked = self.job.pace.wal.kicked();
         let (end, ended) = bounded::<()>(0);
@@ -179,11 +191,8 @@ impl Apply<'_, '_> {
             let (db, targets, gate, tally) = (&db, &targets, &gate, &tally);
             let prover = scope.spawn(move || prove(db, targets, &tasks, gate, tally));
             let checkpoints = scope.spawn(|| checkpointer(db, &kicked, &ended));
-            let feed = Feed::start(
-                chain,
-                self.reached.as_ref().map(Position::of),
-                self.job.options.follow,
-            );
+            let reached = self.reached.as_ref().map(Position::of);
+            let feed = Feed::start(chain, reached, resolver, self.job.options.follow);
             let written = self.write_all(feed, &send, tally);
             drop((send, end));
             let panicked = |_| RunError::Panicked { doing: "applying" };
@@ -224,13 +233,16 @@ impl Apply<'_, '_> {
                         return Ok(Ended::Unfinished);
                     }
                 }
+                Fed::Unlike(unlike) => self.unlike(&unlike)?,
                 Fed::Waiting => {
                     self.job.pace.idle(&mut self.job.session, Duration::from_millis(1))?;
                 }
                 Fed::Idle(end) => {
                     self.report.end(end);
                     let proven = tally.lock().proven() == self.report.rows;
-                    if let Some(stop) = self.follow(end.whole && proven)? {
+                    if let Some(stop) =
+                        self.follow(end.whole && proven && !self.report.lacks_keys())?
+                    {
                         return Ok(Ended::Stopped(stop));
                     }
                 }

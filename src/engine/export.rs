@@ -2,6 +2,7 @@
 //! encode in parallel over ranges of keys; one thread writes in order. The database is only read.
 
 mod checkpoint;
+mod implied;
 mod only;
 mod pool;
 mod source;
@@ -17,6 +18,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use serde::Serialize;
 
 use self::checkpoint::{Checkpoint, LeftOut};
+use self::implied::{Piece, Region};
 use self::only::Only;
 use self::pool::{Encoded, Leaving, read, split};
 use self::source::{Source, check_phase, sources};
@@ -27,14 +29,17 @@ use crate::layout::Target;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Progress, Stage};
 use crate::scan::Ownership;
-use crate::split::{Position, Range};
+use crate::split::Position;
 use crate::state::MigrationRow;
+use crate::verify::KeysReport;
 
 /// Ranges that readers may be ahead of the writer, for each of them.
 const WINDOW: usize = 4;
 /// Rows and bytes from which on a segment is written.
 const SEGMENT_ROWS: u64 = 262_144;
 const SEGMENT_BYTES: usize = 4 << 20;
+/// The same for what a reader has to do with, far from what a segment may have.
+const SEGMENT_EXPANDED: usize = 128 << 20;
 /// How often the writer looks for a signal, and for readers that are gone.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often progress is shown at most.
@@ -47,6 +52,9 @@ pub struct ExportOptions {
     pub threads: usize,
     /// Only the rows that this file names, one JSON object a line, as `verify --diff` writes them.
     pub only: Option<PathBuf>,
+    /// What `dotfill digest --keys` said on the replica that the deltas are for: keys that it has are
+    /// not shipped.
+    pub keys_of: Option<KeysReport>,
     /// Set from a signal handler: the export ends after its segment, resumable in a folder.
     pub cancel: Arc<AtomicBool>,
 }
@@ -70,6 +78,8 @@ pub struct ExportReport {
     pub reason: Option<String>,
     /// Rows in the chain.
     pub rows: u64,
+    /// Of these, rows whose keys the receiver must have. Of this call.
+    pub rows_implied: u64,
     /// Rows that are noted and wait to be derived again: left out of the chain.
     pub rows_pending: u64,
     /// Rows whose cell is, or may be, a user's: left out, they travel by themselves.
@@ -109,6 +119,10 @@ pub fn export(
         Some(path) => Some(Only::open(path, migration.id.as_str(), &sources)?),
         None => None,
     };
+    let regions = match &options.keys_of {
+        Some(keys) => implied::regions(db, migration, &sources, keys, options, monitor)?,
+        None => Vec::new(),
+    };
     let shapes = sources.iter().map(Source::shape).collect();
     let scope = if only.is_some() { Scope::Some } else { Scope::All };
     let header = ChainHeader::new(migration, rusqlite::version(), scope, shapes);
@@ -120,6 +134,8 @@ pub fn export(
         cancel: &options.cancel,
         monitor,
         writer,
+        regions,
+        implied: 0,
         user: 0,
         noted: 0,
         missing: 0,
@@ -187,6 +203,9 @@ struct Export<'e> {
     cancel: &'e AtomicBool,
     monitor: &'e dyn Monitor,
     writer: ChainWriter,
+    /// Where the receiver has the same keys, by change; of none where nothing is known.
+    regions: Vec<Vec<Region>>,
+    implied: u64,
     user: u64,
     noted: u64,
     missing: u64,
@@ -227,15 +246,17 @@ impl Export<'_> {
         self.progress.rows_done += self.writer.rows(change);
         let shape = self.header.shape(change)?.clone();
         let (db, threads) = (self.db, self.threads);
+        let regions = self.regions.get_mut(change).map(std::mem::take).unwrap_or_default();
         let failed = &AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let (send_range, ranges) = bounded::<(u64, Range)>(threads * 2);
+            let (send_range, ranges) = bounded::<(u64, Piece)>(threads * 2);
             let (send, encoded) = bounded(threads * 2);
             let (ticket, tickets) = bounded::<()>(threads * WINDOW);
             for _ in 0..threads * WINDOW {
                 let _ = ticket.try_send(());
             }
-            let splitter = scope.spawn(move || split(db, target, after, &send_range, &tickets));
+            let from = (after, regions.as_slice());
+            let splitter = scope.spawn(move || split(db, target, from, &send_range, &tickets));
             let readers: Vec<_> = (0..threads)
                 .map(|_| {
                     let (ranges, send, shape) = (ranges.clone(), send.clone(), &shape);
@@ -314,6 +335,7 @@ impl Export<'_> {
     fn add(&mut self, range: Encoded) {
         self.user += range.user;
         self.noted += range.noted;
+        self.implied += range.implied;
         self.progress.rows_done += range.passed;
         self.segment.add(range);
         if self.shown.elapsed() >= SHOW {
@@ -334,6 +356,7 @@ impl Export<'_> {
             outcome: if stopped { Outcome::Interrupted } else { Outcome::Complete },
             reason: stopped.then(|| "interrupted by a signal".to_owned()),
             rows: (0..self.header.shapes.len()).map(|change| self.writer.rows(change)).sum(),
+            rows_implied: self.implied,
             rows_pending: self.noted,
             rows_user: self.user,
             rows_missing: self.missing,
@@ -364,6 +387,7 @@ struct PendingSegment {
     blocks: Vec<EncodedBlock>,
     rows: u64,
     bytes: usize,
+    expanded: usize,
     through: Option<Position>,
 }
 
@@ -371,11 +395,49 @@ impl PendingSegment {
     fn add(&mut self, range: Encoded) {
         self.rows += range.blocks.iter().map(|b| u64::from(b.rows())).sum::<u64>();
         self.bytes += range.blocks.iter().map(EncodedBlock::byte_len).sum::<usize>();
+        self.expanded += range.blocks.iter().map(EncodedBlock::expanded_len).sum::<usize>();
         self.blocks.extend(range.blocks);
         self.through = Some(range.through);
     }
 
     fn is_full(&self) -> bool {
-        self.rows >= SEGMENT_ROWS || self.bytes >= SEGMENT_BYTES
+        self.rows >= SEGMENT_ROWS
+            || self.bytes >= SEGMENT_BYTES
+            || self.expanded >= SEGMENT_EXPANDED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::Datum;
+    use crate::delta::{ImpliedKeys, KeyShape, Rows, SEGMENT_EXPANDED_MAX, Shape, encode_block};
+
+    /// Blocks of few bytes that expand to many, or imply many rows without a value: a segment ends
+    /// long before a reader would refuse it.
+    #[test]
+    fn a_segment_is_full_when_its_blocks_expand_to_much() {
+        let text = |text: &str| text.to_owned();
+        let key = KeyShape { name: text("id"), type_name: text("INT"), collation: text("BINARY") };
+        let (table, column, type_name) = (text("t"), text("c"), text("TEXT"));
+        let shape = Shape { table, column, type_name, strict: false, key: vec![key] };
+        let long = Datum::Text(vec![b'x'; 4 << 20]);
+        let mut shipped = Rows::new(1);
+        shipped.push([Datum::Integer(1).as_ref()], long.as_ref());
+        let (first, last) = (vec![Datum::Integer(1)], vec![Datum::Integer(2)]);
+        let absent = std::iter::once(1..1 << 17).collect();
+        let mut implied = Rows::implied(ImpliedKeys { first, last, digest: [0; 32], absent });
+        implied.push([], Datum::Integer(1).as_ref());
+        for rows in [shipped, implied] {
+            let block = encode_block(&shape, &rows).expect("a block");
+            let mut segment = PendingSegment::default();
+            while !segment.is_full() {
+                let through = Position(vec![Datum::Integer(1)]);
+                let blocks = vec![block.clone()];
+                segment.add(Encoded { through, blocks, implied: 0, user: 0, noted: 0, passed: 1 });
+            }
+            assert!(segment.expanded <= SEGMENT_EXPANDED_MAX / 4, "{}", segment.expanded);
+            assert!(segment.bytes < SEGMENT_BYTES && segment.rows < SEGMENT_ROWS);
+        }
     }
 }

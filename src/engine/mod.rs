@@ -16,6 +16,7 @@ mod fed;
 mod fill;
 mod job;
 mod judge;
+mod keys;
 mod modes;
 mod or_set;
 mod pace;
@@ -34,7 +35,7 @@ mod watch;
 mod writer;
 
 pub use against::{Against, CompareOptions, Comparison, verify_against};
-pub use apply::{ApplyReport, Deltas, apply};
+pub use apply::{ApplyReport, Deltas, UnlikeRange, apply};
 pub use clear::{RollbackReport, forget, rollback};
 pub use close::{CloseReport, close};
 pub use difference::{Difference, Held, RowVerdict};
@@ -42,6 +43,7 @@ pub use digest::digest;
 pub use error::RunError;
 pub use export::{Destination, ExportOptions, ExportReport, export};
 pub use job::percent;
+pub use keys::key_digest;
 pub use modes::{
     AckOptions, AckReport, AdvanceOptions, AdvanceReport, BackReport, Compaction, HeldSettled,
     HeldVerdict, acknowledge, advance, roll_back_to, settle_held,

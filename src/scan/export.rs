@@ -1,6 +1,8 @@
 //! Reading the cells that are ours, by key, each range in a read snapshot that ends with it. Any
 //! number of readers work side by side, each with its own connection. Writes nothing.
 
+mod implied;
+
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row};
 
@@ -152,6 +154,20 @@ impl<'a> ExportReader<'a> {
         parameters: &mut dyn Iterator<Item = &dyn ToSql>,
         found: &mut Exported,
     ) -> Result<u64, DbError> {
+        let keys = self.target.table.key.len();
+        self.each(sql, parameters, &mut |row, verdict| {
+            found.count(verdict);
+            if verdict == Verdict::Ours { found.push(row, keys) } else { Ok(()) }
+        })
+    }
+
+    /// Calls `take` with each row of a statement, and what is done with it; how many there were.
+    fn each(
+        &self,
+        sql: &str,
+        parameters: &mut dyn Iterator<Item = &dyn ToSql>,
+        take: &mut dyn FnMut(&Row<'_>, Verdict) -> rusqlite::Result<()>,
+    ) -> Result<u64, DbError> {
         let what = "read rows to export";
         let keys = self.target.table.key.len();
         let mut statement = self.conn.prepare_cached(sql).doing(what)?;
@@ -159,18 +175,22 @@ impl<'a> ExportReader<'a> {
         let mut count = 0;
         while let Some(row) = rows.next().doing(what)? {
             count += 1;
-            match Verdict::from_code(row.get(keys).doing(what)?) {
-                Some(Verdict::Ours) => found.push(row, keys).doing(what)?,
-                Some(Verdict::User) => found.user += 1,
-                Some(Verdict::Noted) => found.noted += 1,
-                Some(Verdict::Nothing) | None => {}
-            }
+            let verdict = Verdict::from_code(row.get(keys).doing(what)?);
+            take(row, verdict.unwrap_or(Verdict::Nothing)).doing(what)?;
         }
         Ok(count)
     }
 }
 
 impl Exported {
+    fn count(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::User => self.user += 1,
+            Verdict::Noted => self.noted += 1,
+            Verdict::Ours | Verdict::Nothing => {}
+        }
+    }
+
     /// Adds a row, whose first columns are its key, then a verdict, then the cell.
     fn push(&mut self, row: &Row<'_>, keys: usize) -> rusqlite::Result<()> {
         if self.blocks.last().is_none_or(|block| block.byte_size() >= BLOCK_BYTES) {

@@ -40,7 +40,7 @@
 //! - `_dotfill_missing(seq, what)`: what the buffered operation `seq` waits for.
 //!
 //! Version 1 had neither `_dotfill_applied` nor `_dotfill_pending_<n>`, nor the phases `applying` and
-//! `applied`; version 2 had not the last four. They are read and written as they are, and brought to
+//! `applied`; version 2 had nothing of sets, modes, quarantine and operations. They are read and written as they are, and brought to
 //! this version by the first command that needs the tables.
 //!
 //! # A replica that is fed by deltas

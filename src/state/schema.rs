@@ -6,8 +6,8 @@ use crate::db::quote::ident;
 use crate::db::{DbError, Doing};
 
 /// The version of the tables that this build creates. It reads and writes older ones as well:
-/// version 1 knows nothing of applied deltas, version 2 nothing of modes, operations and quarantine.
-/// The first command that needs them brings a database to this version.
+/// version 1 knows nothing of applied deltas, version 2 nothing of sets, their modes, operations and
+/// quarantine. The first command that needs them brings a database to this version.
 pub const SCHEMA_VERSION: i64 = 3;
 
 const META: &str = "

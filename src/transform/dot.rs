@@ -7,9 +7,12 @@
 //! (0 NULL, 1 INTEGER, 2 REAL, 3 TEXT, 4 BLOB), then i64 LE, f64 bits LE, or u64 LE length and
 //! bytes ([`crate::db::encode`]). Key bytes are those stored in the row.
 //!
+//! A fact that is stated anew after its migration dot was given up has a fresh dot: the same with one
+//! more value behind the element, which names the cause (the TEXT `op_id` of a replayed operation).
+//!
 //! # Invariants
 //! Deriving a dot twice, on any machine, gives the same dot. Two facts that differ in migration,
-//! table, column, key or element have different inputs: every field carries its length or type.
+//! table, column, key, element or cause have different inputs: every field carries its length or type.
 //!
 //! Test vectors for other implementations are in `tests/vectors/dots.json`.
 

@@ -51,7 +51,7 @@ fn a_whole_chain_can_grow() {
     assert!(follower.next_item().unwrap().is_some() && !follower.is_whole());
     writer.finish(&[]).unwrap();
     assert!(follower.next_item().unwrap().is_some() && follower.is_whole());
-    assert_eq!(follower.finish().unwrap().rows, [103, 30, 9]);
+    assert_eq!(follower.finish().unwrap().rows, [116 + 3, 30, 9]);
 }
 
 #[test]

@@ -112,9 +112,35 @@ pub fn implied(from: i64, rows: i64) -> Rows {
     let mut digest = KeyDigest::new();
     (from..from + rows).for_each(|id| digest.push([Datum::Integer(id).as_ref()]));
     let (first, last) = (vec![Datum::Integer(from)], vec![Datum::Integer(from + rows - 1)]);
-    let mut batch = Rows::implied(ImpliedKeys { first, last, digest: digest.finish() });
+    let mut batch =
+        Rows::implied(ImpliedKeys { first, last, digest: digest.finish(), absent: Vec::new() });
     for i in (0_u32..).zip(0..rows).map(|(i, _)| f64::from(i)) {
         batch.push([], Datum::Real(i / 4.0).as_ref());
+    }
+    batch
+}
+
+/// Values for some rows of `machines` whose keys are implied: every third row and a run have none.
+pub fn implied_some(from: i64, rows: u32) -> Rows {
+    let absent = |i: u32| i.is_multiple_of(3) || (10..16).contains(&i);
+    let mut digest = KeyDigest::new();
+    (0..rows).for_each(|i| digest.push([Datum::Integer(from + i64::from(i)).as_ref()]));
+    let (first, last) = (from, from + i64::from(rows) - 1);
+    let mut runs: Vec<std::ops::Range<u32>> = Vec::new();
+    for i in (0..rows).filter(|i| absent(*i)) {
+        match runs.last_mut() {
+            Some(run) if run.end == i => run.end += 1,
+            _ => runs.push(i..i + 1),
+        }
+    }
+    let mut batch = Rows::implied(ImpliedKeys {
+        first: vec![Datum::Integer(first)],
+        last: vec![Datum::Integer(last)],
+        digest: digest.finish(),
+        absent: runs,
+    });
+    for i in (0..rows).filter(|i| !absent(*i)) {
+        batch.push([], Datum::Text(format!("o{i}").into()).as_ref());
     }
     batch
 }
@@ -127,6 +153,7 @@ pub fn batches() -> Vec<(usize, Rows, &'static str)> {
         (1, events(0, 30), ""),
         (2, parts(), "d"),
         (0, implied(81, 20), "e"),
+        (0, implied_some(101, 31), "f"),
     ]
 }
 

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use dotfill::engine::{
-    self, ApplyReport, Deltas, Destination, ExportOptions, ExportReport, Outcome, RunError,
-    RunOptions,
+    self, ApplyReport, Deltas, Destination, ExportOptions, ExportReport, LookOptions, Outcome,
+    RunError, RunOptions,
 };
 use dotfill::migration::Migration;
 use dotfill::monitor::{Monitor, Quiet};
+use dotfill::verify::KeysReport;
 
 /// An export into a folder, by two readers.
 pub fn try_export(
@@ -18,6 +19,42 @@ pub fn try_export(
 ) -> Result<ExportReport, RunError> {
     let options = ExportOptions { threads: 2, ..ExportOptions::default() };
     engine::export(db, migration, Destination::Folder(dir.to_owned()), &options, monitor)
+}
+
+/// The key digest of a replica, by two readers.
+pub fn key_digest(db: &Path, migration: &Migration) -> Result<KeysReport, RunError> {
+    let options = LookOptions { threads: 2, ..LookOptions::default() };
+    engine::key_digest(db, migration, &options, &Quiet)
+}
+
+/// An export into a folder for the replica `to`, whose own keys are not shipped. Its key digest goes
+/// through JSON of at most 16 KiB.
+pub fn try_export_for(
+    to: &Path,
+    from: &Path,
+    migration: &Migration,
+    dir: &Path,
+    monitor: &dyn Monitor,
+) -> Result<ExportReport, RunError> {
+    let json = key_digest(to, migration)?.to_json();
+    assert!(json.len() < 16 << 10, "{} bytes", json.len());
+    let keys = KeysReport::parse(json.as_bytes()).expect("a key digest");
+    let options = ExportOptions { threads: 2, keys_of: Some(keys), ..ExportOptions::default() };
+    engine::export(from, migration, Destination::Folder(dir.to_owned()), &options, monitor)
+}
+
+/// A whole export into a folder for the replica `to`.
+#[track_caller]
+pub fn export_for(
+    to: impl AsRef<Path>,
+    from: impl AsRef<Path>,
+    migration: &Migration,
+    dir: &Path,
+) -> ExportReport {
+    let report = try_export_for(to.as_ref(), from.as_ref(), migration, dir, &Quiet)
+        .unwrap_or_else(|error| panic!("export: {error}"));
+    assert_eq!(report.outcome, Outcome::Complete, "{:?}", report.reason);
+    report
 }
 
 /// A whole export into a folder.

@@ -1,6 +1,7 @@
 //! Opening a chain, and everything about it that is checked before anything is written.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,12 +10,14 @@ use crossbeam::channel::{RecvTimeoutError, bounded};
 
 use super::Deltas;
 use crate::delta::{
-    ChainHeader, ChainReader, ChainStats, DeltaError, DirectorySource, StreamSource,
+    ChainHeader, ChainReader, ChainStats, DeltaError, DirectorySource, FileKind, FileName,
+    StreamSource,
 };
 use crate::engine::proof::reader;
 use crate::engine::{RunError, shapes};
 use crate::migration::Migration;
 use crate::plan::{PlanError, resolve_shipped};
+use crate::state::AppliedRow;
 
 /// How often a signal is looked for while a stream has not begun.
 const LOOK: Duration = Duration::from_millis(20);
@@ -74,6 +77,19 @@ fn begin(
             }
         }
     }
+}
+
+/// True where the file that an earlier call came to is in this folder.
+pub(super) fn is_of(dir: &Path, reached: &AppliedRow) -> bool {
+    let name = FileName { ordinal: reached.ordinal, kind: FileKind::Segment };
+    let end = -i64::try_from(reached.digest.len()).unwrap_or(0);
+    let mut digest = Vec::new();
+    let read = File::open(dir.join(name.to_string())).and_then(|mut file| {
+        file.seek(SeekFrom::End(end))?;
+        file.read_to_end(&mut digest)
+    });
+    // What cannot be read is not the same; reading the chain says why.
+    read.is_ok() && !digest.is_empty() && digest == reached.digest
 }
 
 /// The migration that a chain carries.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use super::implied::{Resolver, Unlike};
 use crate::delta::{ChainHeader, ChainReader, DeltaError, Item, Keys, Rows, Segment};
 use crate::engine::RunError;
 use crate::state::AppliedRow;
@@ -64,6 +65,8 @@ pub(super) struct Batch {
 /// What comes next.
 pub(super) enum Fed {
     Batch(Batch),
+    /// A block implies keys which this replica does not have: none of it is fed.
+    Unlike(Unlike),
     /// Nothing has come for a while.
     Waiting,
     /// Everything that is there has been fed, and more may come: the chain is followed.
@@ -112,6 +115,8 @@ pub(super) struct Feed {
     /// How far earlier calls came, while that is ahead of us.
     done: Position,
     waiting: VecDeque<Part>,
+    resolver: Resolver,
+    unlike: Option<Unlike>,
     /// What the decoder said last, where nothing came after it.
     idle: Option<End>,
     end: Option<End>,
@@ -123,7 +128,12 @@ impl Feed {
     /// Nobody waits for the decoder's thread to end: it may be reading from a pipe that says nothing.
     /// It ends when it finds that nobody listens. Where the chain is followed, it looks for more now
     /// and then.
-    pub(super) fn start(chain: ChainReader, done: Option<Position>, follow: bool) -> Self {
+    pub(super) fn start(
+        chain: ChainReader,
+        done: Option<Position>,
+        resolver: Resolver,
+        follow: bool,
+    ) -> Self {
         let (send, blocks) = bounded(AHEAD);
         std::thread::spawn(move || {
             if let Err(error) = decode(chain, follow, &send) {
@@ -132,12 +142,16 @@ impl Feed {
             }
         });
         let done = done.unwrap_or_default();
-        Self { blocks, done, waiting: VecDeque::new(), idle: None, end: None }
+        let waiting = VecDeque::new();
+        Self { blocks, done, waiting, resolver, unlike: None, idle: None, end: None }
     }
 
     /// The next batch of about `rows` rows; of more where they are only to be proven, which locks
     /// nobody out.
     pub(super) fn next(&mut self, rows: u64) -> Result<Fed, RunError> {
+        if let Some(unlike) = self.unlike.take() {
+            return Ok(Fed::Unlike(unlike));
+        }
         let mut rows = usize::try_from(rows).unwrap_or(usize::MAX).max(1);
         let mut batch: Option<Batch> = None;
         loop {
@@ -163,6 +177,11 @@ impl Feed {
             }
             part.join(&mut batch);
         }
+        if batch.is_none()
+            && let Some(unlike) = self.unlike.take()
+        {
+            return Ok(Fed::Unlike(unlike));
+        }
         Ok(match (batch, self.end, self.idle.take()) {
             (Some(batch), _, _) => Fed::Batch(batch),
             (None, Some(end), _) => Fed::End(end),
@@ -173,9 +192,9 @@ impl Feed {
 
     /// Waits a moment for the next block where none waits here.
     fn has_more(&mut self) -> Result<bool, RunError> {
-        while self.waiting.is_empty() && self.end.is_none() {
+        while self.waiting.is_empty() && self.end.is_none() && self.unlike.is_none() {
             match self.blocks.recv_timeout(WAIT) {
-                Ok(Sent::Block(block)) => self.take(block),
+                Ok(Sent::Block(block)) => self.take(block)?,
                 Ok(Sent::End(end)) => self.end = Some(end),
                 Ok(Sent::Idle(end)) => {
                     self.idle = Some(end);
@@ -191,8 +210,31 @@ impl Feed {
         Ok(!self.waiting.is_empty())
     }
 
-    /// Cuts a block where earlier calls stopped.
-    fn take(&mut self, block: Block) {
+    /// A block with its keys, whose first `done` rows earlier calls have written; `None` where it
+    /// implies keys that this replica does not have.
+    fn with_keys(
+        &mut self,
+        change: usize,
+        rows: Arc<Rows>,
+        done: usize,
+    ) -> Result<Option<Arc<Rows>>, RunError> {
+        let Keys::Implied(implied) = &rows.keys else { return Ok(Some(rows)) };
+        if let Some(keys) = self.resolver.resolve(change, &rows)? {
+            let values = Arc::unwrap_or_clone(rows).values;
+            return Ok(Some(Arc::new(Rows { keys, values })));
+        }
+        self.unlike = Some(Unlike {
+            change,
+            first: implied.first.clone(),
+            last: implied.last.clone(),
+            rows: rows.len() as u64,
+            is_done: done == rows.len(),
+        });
+        Ok(None)
+    }
+
+    /// Finds out the keys of a block, and cuts it where earlier calls stopped.
+    fn take(&mut self, block: Block) -> Result<(), RunError> {
         let Block { change, ordinal, digest, first, rows } = block;
         if ordinal == self.done.ordinal && self.done.digest != digest {
             // Another chain: what was done of the former says nothing of this one.
@@ -206,6 +248,7 @@ impl Feed {
             }
             std::cmp::Ordering::Greater => 0,
         };
+        let Some(rows) = self.with_keys(change, rows, done)? else { return Ok(()) };
         for (range, is_done) in [(0..done, true), (done..rows.len(), false)] {
             if range.is_empty() {
                 continue;
@@ -215,6 +258,7 @@ impl Feed {
             let slice = Slice { rows: Arc::clone(&rows), range };
             self.waiting.push_back(Part { change, slice, reached, is_done });
         }
+        Ok(())
     }
 }
 
@@ -286,20 +330,16 @@ fn send_blocks(
     header: &ChainHeader,
     blocks: &Sender<Sent>,
 ) -> Result<bool, DeltaError> {
-    let unsupported = |what: &str| DeltaError::Unsupported {
-        file: segment.name().to_owned(),
-        offset: 0,
-        what: what.to_owned(),
-    };
     if !segment.checkpoint().starts_with(EACH_KEY_ONCE) {
-        return Err(unsupported("rows that may come twice"));
+        return Err(DeltaError::Unsupported {
+            file: segment.name().to_owned(),
+            offset: 0,
+            what: "rows that may come twice".to_owned(),
+        });
     }
     let mut first = 0;
     for i in 0..segment.blocks() {
         let rows = segment.decode(i, header)?;
-        if let Keys::Implied(_) = rows.keys {
-            return Err(unsupported("rows without keys"));
-        }
         let (count, rows) = (rows.len() as u64, Arc::new(rows));
         let block = Block {
             change: segment.change(),

@@ -196,7 +196,7 @@ impl Export<'_> {
         let Some(last) = keys.last().filter(|_| !blocks.is_empty()) else { return Ok(()) };
         let through = crate::split::Position(last.clone());
         let (user, noted, passed) = (found.user, found.noted, keys.len() as u64);
-        self.add(Encoded { through, blocks, user, noted, passed });
+        self.add(Encoded { through, blocks, implied: 0, user, noted, passed });
         self.push(change)
     }
 }

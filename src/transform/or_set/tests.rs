@@ -27,7 +27,7 @@ fn json_gives_strings_and_numbers() {
         ("[0, -0, -0.0]", "0 | duplicate, duplicate"),
         (
             "[9223372036854775807, 9223372036854775808]",
-            "9223372036854775807, 9.223_372_036_854_776e18 | ",
+            "9223372036854775807, 9.223372036854776e18 | ",
         ),
         ("[-9223372036854775808, -1e300]", "-1e300, -9223372036854775808 | "),
         (r#"["1", 1]"#, "1, '1' | "),
@@ -152,7 +152,7 @@ proptest! {
 
     #[test]
     fn elements_are_unique_and_in_the_order_of_sqlite(
-        reals in prop::collection::vec(prop_oneof![any::<f64>(), Just(9.223_372_036_854_776e18)], 0..8),
+        reals in prop::collection::vec(prop_oneof![any::<f64>(), Just(2_f64.powi(63))], 0..8),
         integers in prop::collection::vec(prop_oneof![any::<i64>(), Just(i64::MAX)], 0..8),
         texts in prop::collection::vec("[a-c\u{e9}\u{1f4a1}]{0,2}", 0..8),
     ) {
