@@ -4,8 +4,14 @@ use super::change::{missing_of, waiting};
 use super::{Finding, Patient, leftover, shell};
 use crate::db::quote::ident;
 use crate::db::{DbError, Doing};
-use crate::layout::or_set::{SetTarget, ViewStage, set_note_schema, view_schema};
+use crate::layout::or_set::{
+    ClosedObjects, SetTarget, ViewStage, set_note_schema, set_note_tables, set_note_triggers,
+    view_schema,
+};
 use crate::migration::{Change, Migration};
+use crate::phase::pending::pending_count;
+use crate::phase::set::EpochSet;
+use crate::phase::triggers::Closed;
 use crate::plan::{PlanError, resolve_set};
 use crate::state::{ChangeRow, Phase, SetRow};
 
@@ -41,11 +47,58 @@ pub(super) fn examine(
         ),
     )];
     findings.extend(view(patient, &target, change)?);
-    if change.phase != Phase::Closed && !leftover::has_lost(patient, change.n)? {
+    if change.phase != Phase::Closed {
+        findings.extend(epoch(patient, migration, &target, change)?);
+    }
+    let followed = change.phase != Phase::Closed && target.is_followed();
+    if followed && !leftover::has_lost(patient, change.n)? {
         findings.extend(triggers(patient, &target, change)?);
         findings.extend(waiting(patient, change, at_work)?);
     }
     Ok(findings)
+}
+
+/// The triggers of a closed epoch, and the writes that they have noted.
+fn epoch(
+    patient: &Patient<'_>,
+    migration: &Migration,
+    target: &SetTarget,
+    change: &ChangeRow,
+) -> Result<Vec<Finding>, DbError> {
+    let (closed, whose) = match target.closed {
+        ClosedObjects::None => return Ok(Vec::new()),
+        ClosedObjects::Cohort => (Closed::Cohort, "of a share of its objects"),
+        ClosedObjects::All => (Closed::All, "of all its objects"),
+    };
+    let index = usize::try_from(change.position).unwrap_or(usize::MAX);
+    let Some(set) = EpochSet::new(&patient.conn, migration, index, target.clone())? else {
+        return Ok(Vec::new());
+    };
+    let what = format!("epoch of {}", name(change));
+    let schema = set.triggers(closed).schema();
+    let lost = missing_of(patient, &schema)?;
+    if !lost.is_empty() {
+        let names: Vec<&str> = lost.iter().map(|(name, _)| *name).collect();
+        let sql: String = lost.iter().map(|(_, sql)| format!("{sql};\n")).collect();
+        return Ok(vec![Finding::wrong(
+            what,
+            format!(
+                "{} lost: old writes are neither refused nor noted until they are made again",
+                names.join(", ")
+            ),
+            shell::sqlite(patient.db, &format!("BEGIN; {sql} COMMIT;")),
+        )]);
+    }
+    let pending = pending_count(&patient.conn, change.n)?;
+    Ok(vec![if pending > 0 {
+        Finding::owed(
+            what,
+            format!("{pending} old writes have arrived and wait to be decided"),
+            shell::dotfill("run", &change.migration, patient.db),
+        )
+    } else {
+        Finding::ok(what, format!("closed, {whose}: old writes are refused"))
+    }])
 }
 
 fn name(change: &ChangeRow) -> String {
@@ -84,6 +137,7 @@ fn view(
 ) -> Result<Option<Finding>, DbError> {
     let stage = match (change.phase, change.filled) {
         (Phase::Closed, _) => ViewStage::Alone,
+        (Phase::Open, _) if !target.is_followed() => ViewStage::Alone,
         (Phase::RollingBack, _) | (_, false) => ViewStage::Filling,
         (_, true) => ViewStage::Following,
     };
@@ -116,7 +170,12 @@ fn triggers(
     target: &SetTarget,
     change: &ChangeRow,
 ) -> Result<Option<Finding>, DbError> {
-    let schema = set_note_schema(target);
+    let schema = match target.closed {
+        ClosedObjects::Cohort => {
+            set_note_tables(target) + &set_note_triggers(target, Some(&target.cohort_table()))
+        }
+        ClosedObjects::None | ClosedObjects::All => set_note_schema(target),
+    };
     let lost = missing_of(patient, &schema)?;
     if lost.is_empty() {
         return Ok(None);

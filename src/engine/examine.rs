@@ -154,6 +154,11 @@ impl<'w> Replica<'w> {
         noted.map(|change| dirty_rows(&self.conn, change.subject.n())).sum()
     }
 
+    /// Old-format writes that wait for a decision.
+    pub(super) fn undecided(&self) -> Result<u64, DbError> {
+        super::modes::undecided(&self.conn, &self.row.id)
+    }
+
     /// The `SQLite` that evaluated the expressions for the recorded proof.
     pub(super) fn proof_sqlite_version(&self) -> Option<String> {
         let proof: serde_json::Value =

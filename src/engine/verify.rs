@@ -116,6 +116,7 @@ pub fn verify(
     }
     report.digest = digest.to_hex();
     report.judge(replica.row.phase);
+    report.wait_for(replica.undecided()?);
     watch.end();
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
@@ -157,6 +158,18 @@ impl VerifyReport {
             examples,
             set: findings.set.clone(),
         });
+    }
+
+    /// Nothing is proven while old-format writes wait for a decision: another replica may have
+    /// decided them.
+    pub(super) fn wait_for(&mut self, undecided: u64) {
+        if undecided > 0 && self.verdict == Verdict::Equal {
+            self.verdict = Verdict::Inconclusive;
+            self.reason = Some(format!(
+                "{undecided} old writes are pending or wait in quarantine: `dotfill run` and \
+                 `dotfill quarantine` decide them"
+            ));
+        }
     }
 
     pub(super) fn judge(&mut self, phase: Phase) {

@@ -15,6 +15,7 @@ mod a_gate_names_what_fails;
 mod a_kill_at_any_commit_is_resumed;
 mod beside_a_corrosion_agent_nothing_is_published;
 mod compaction_leaves_nothing_that_comes_back;
+mod doctor_and_verify_know_epochs;
 mod quarantined_writes_are_replayed_or_dropped;
 mod random_histories_of_three_replicas_end_equal;
 mod rollback_says_what_blocks_it;

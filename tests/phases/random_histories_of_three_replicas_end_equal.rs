@@ -258,7 +258,9 @@ impl World {
         for (a, b) in [(0, 1), (1, 2), (0, 2)] {
             assert_eq!(self.shown(a), self.shown(b), "replicas {a} and {b} differ");
         }
-        self.replicas.iter().for_each(|replica| replica.assert_sound());
+        for replica in &self.replicas {
+            replica.assert_sound();
+        }
     }
 }
 

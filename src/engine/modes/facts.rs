@@ -117,6 +117,25 @@ fn has_table(conn: &Connection, name: &str) -> Result<bool, DbError> {
         .doing("look for a table of ours")
 }
 
+/// Old-format writes of a migration that nobody has decided: pending, or held under `quarantine`.
+pub(in crate::engine) fn undecided(conn: &Connection, id: &str) -> Result<u64, DbError> {
+    if !state::knows_quarantine(conn)? {
+        return Ok(0);
+    }
+    let mut count: u64 = conn
+        .prepare_cached(
+            "SELECT count(*) FROM _dotfill_quarantine WHERE status = 'waiting' \
+             AND migration = ?1 AND source = 'write' AND reason = ?2 \
+             AND json_extract(detail, '$.policy') = 'quarantine'",
+        )
+        .and_then(|mut s| s.query_row((id, pending::NEW_ELEMENT), |row| row.get(0)))
+        .doing("count the writes that are held")?;
+    for change in ChangeRow::of(conn, id)? {
+        count += pending_count(conn, change.n)?;
+    }
+    Ok(count)
+}
+
 /// Refusals that wait for an operator. A write that brought nothing is listed, and asks for nothing.
 fn quarantined(conn: &Connection, id: &str) -> Result<u64, DbError> {
     if !state::knows_quarantine(conn)? {

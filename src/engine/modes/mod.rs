@@ -14,6 +14,7 @@ pub use acknowledge::{AckOptions, AckReport, acknowledge};
 pub use advance::{AdvanceOptions, AdvanceReport, advance};
 pub use back::{BackReport, roll_back_to};
 pub use compact::Compaction;
+pub(super) use facts::undecided;
 pub use held::{HeldSettled, HeldVerdict, settle_held};
 pub(super) use settle::{Follower, check_may_end};
 

@@ -25,8 +25,8 @@ mod target;
 mod view;
 
 pub use notes::{
-    set_note_schema, set_note_schema_drop, set_note_triggers, set_note_triggers_drop,
-    set_trigger_names,
+    set_note_schema, set_note_schema_drop, set_note_tables, set_note_triggers,
+    set_note_triggers_drop, set_trigger_names,
 };
 pub use sql::SetSql;
 pub use tables::{SetTables, adds_schema, check_adds, check_removes, removes_schema};

@@ -23,7 +23,9 @@ pub fn set_note_schema(target: &SetTarget) -> String {
     set_note_tables(target) + &set_note_triggers(target, None)
 }
 
-fn set_note_tables(target: &SetTarget) -> String {
+/// The statements that create the side tables.
+#[must_use]
+pub fn set_note_tables(target: &SetTarget) -> String {
     let (dirty, frontier) = (target.dirty_table(), target.frontier_table());
     let declared = target.side_declarations();
     format!(
