@@ -73,7 +73,10 @@ impl Place {
             let own = ["CONSTANT ROW", "VIRTUAL TABLE", "part", "shown"];
             let own = own.iter().any(|what| {
                 line.strip_prefix("SCAN ").is_some_and(|l| {
-                    l == *what || l.starts_with(&format!("{what} ")) || l.starts_with("(subquery")
+                    l == *what
+                        || l.starts_with(&format!("{what} "))
+                        || l.contains(" VIRTUAL TABLE ")
+                        || l.starts_with("(subquery")
                 })
             });
             let scans = line.starts_with("SCAN") && !own;
