@@ -62,8 +62,11 @@ fn writes_dot(n: u64) -> [u8; 8] {
     n.to_be_bytes()
 }
 
+/// Writes until it is told to stop; how much it wrote.
+type Writer = Box<dyn FnOnce(&AtomicBool) -> u64 + Send>;
+
 /// Runs the job beside `writers`, then to its end.
-fn beside(job: &SetJob, writers: Vec<Box<dyn FnOnce(&AtomicBool) -> u64 + Send>>) {
+fn beside(job: &SetJob, writers: Vec<Writer>) {
     let stop = Arc::new(AtomicBool::new(false));
     let written = AtomicU64::new(0);
     thread::scope(|scope| {
@@ -106,7 +109,7 @@ fn on_a_plain_database() {
     let db = plain_db(PROJECTS);
     fill(&db);
     let job = job(db.db().as_ref());
-    let writer = |seed: u64| -> Box<dyn FnOnce(&AtomicBool) -> u64 + Send> {
+    let writer = |seed: u64| -> Writer {
         let path = db.db().to_owned();
         Box::new(move |stop| {
             let conn = Connection::open(path).unwrap();
