@@ -3,7 +3,7 @@
 
 mod export;
 
-pub use export::{ExportReader, Exported, Ownership};
+pub use export::{Bound, ExportReader, Exported, Next, Ownership};
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;

@@ -1,7 +1,7 @@
 //! Everything that dotfill keeps in the database: ordinary tables named `_dotfill_*`, so that the
 //! job can be killed at any point and so that an older `SQLite` can still open the file.
 //!
-//! # Definitions (schema version 2)
+//! # Definitions (schema version 3)
 //! - `_dotfill_meta(key, value)`: `schema_version`, and the serial number for new changes.
 //! - `_dotfill_migrations`: one row per migration: its digest and text, phase, times, proof.
 //! - `_dotfill_changes`: one row per change of a migration, with its checkpoint and counters. `n`
@@ -16,8 +16,24 @@
 //!   chain was whole. `place` names the folder, for people.
 //! - `_dotfill_pending_<n>(key columns, value)`: values of deltas whose row has not arrived here yet.
 //!
-//! Version 1 had neither of the last two, nor the phases `applying` and `applied`. It is read and
-//! written as it is, and brought to version 2 by the first `apply`.
+//! - `_dotfill_shipped`: per migration whose rows are shipped while it runs, how far: a file of the
+//!   chain (`ordinal`, `digest`) up to which nothing is remembered here any longer, and the largest
+//!   `id` of a shipped key that was (`last_id`), and of how many changes every row was looked at
+//!   (`walked`). `place` names the folder, or is `-`.
+//! - `_dotfill_reship_<n>(id, key columns)`: keys whose row was derived again since its chain began,
+//!   and whose values the chain has to have again. `id` only grows.
+//!
+//! Version 1 had none of the last four, nor the phases `applying` and `applied`; version 2 none of
+//! the last two. Both are read and written as they are, and brought to version 3 by the first `apply`
+//! or `run --deltas`.
+//!
+//! # A chain that is written while the migration runs
+//! It is known here from before its first segment until it is whole and its writer is done; one that
+//! is followed stays known. While it is, every drain that derives, of whatever command, adds the keys
+//! of the rows that it decided to `_dotfill_reship_<n>`, in its own transaction. A key goes only after
+//! a segment with its value is durable, together with the step of `_dotfill_shipped`: chain and table
+//! have every row between them, at any moment. `close` without deltas, `rollback` and `forget` forget
+//! the chain.
 //!
 //! # A replica that is fed by deltas
 //! `applying` -> `applied`. Nothing is derived there, so sources are not followed. In a table of
@@ -34,10 +50,14 @@
 mod applied;
 mod change;
 mod schema;
+mod shipped;
 
 pub use applied::AppliedRow;
 pub use change::{ChangeRow, Counters, MigrationRow, Phase};
-pub use schema::{SCHEMA_VERSION, create, drop_all, exists, knows_applied, next_change_number};
+pub use schema::{
+    SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_shipped, next_change_number,
+};
+pub use shipped::ShippedRow;
 
 use rusqlite::Connection;
 

@@ -6,12 +6,13 @@ use crate::db::quote::ident;
 use crate::db::{DbError, Doing};
 
 /// The version of the tables that this build creates. It reads and writes version 1 as well, which
-/// knows nothing of applied deltas: the first `apply` brings a database to version 2.
-pub const SCHEMA_VERSION: i64 = 2;
+/// knows nothing of applied deltas, and version 2, which knows nothing of shipped ones: the first
+/// `apply` or `run --deltas` brings a database to this version.
+pub const SCHEMA_VERSION: i64 = 3;
 
 const META: &str = "
 CREATE TABLE _dotfill_meta (key TEXT PRIMARY KEY, value);
-INSERT INTO _dotfill_meta VALUES ('schema_version', 2), ('next_change', 1);
+INSERT INTO _dotfill_meta VALUES ('schema_version', 3), ('next_change', 1);
 ";
 
 /// The tables whose CHECKs list the phases.
@@ -58,6 +59,17 @@ CREATE TABLE _dotfill_applied (
   digest BLOB NOT NULL,
   rows_done INTEGER NOT NULL,
   whole INTEGER NOT NULL CHECK (whole IN (0, 1))
+);
+";
+
+const SHIPPED: &str = "
+CREATE TABLE _dotfill_shipped (
+  migration TEXT PRIMARY KEY NOT NULL,
+  place TEXT NOT NULL,
+  ordinal INTEGER NOT NULL,
+  digest BLOB NOT NULL,
+  last_id INTEGER NOT NULL,
+  walked INTEGER NOT NULL
 );
 ";
 
@@ -128,6 +140,14 @@ pub fn knows_applied(conn: &Connection) -> Result<bool, DbError> {
     Ok(version(conn)?.is_some_and(|version| version >= 2))
 }
 
+/// True where the tables know of shipped deltas.
+///
+/// # Errors
+/// As [`exists`].
+pub fn knows_shipped(conn: &Connection) -> Result<bool, DbError> {
+    Ok(version(conn)?.is_some_and(|version| version >= 3))
+}
+
 /// Creates the tables where they are absent, and brings older ones to this version. The caller
 /// holds a write transaction.
 ///
@@ -136,18 +156,33 @@ pub fn knows_applied(conn: &Connection) -> Result<bool, DbError> {
 pub fn create(conn: &Connection) -> Result<(), DbError> {
     match version(conn)? {
         None => {
-            for part in [META, PHASED, APPLIED, OTHERS] {
+            for part in [META, PHASED, APPLIED, SHIPPED, OTHERS] {
                 conn.execute_batch(part).doing("create dotfill's tables")?;
             }
-            Ok(())
+            return Ok(());
         }
-        Some(1) => upgrade(conn),
-        Some(_) => Ok(()),
+        Some(1) => {
+            to_version_2(conn)?;
+            to_version_3(conn)?;
+        }
+        Some(2) => to_version_3(conn)?,
+        Some(_) => return Ok(()),
     }
+    conn.execute(
+        "UPDATE _dotfill_meta SET value = ?1 WHERE key = 'schema_version'",
+        [SCHEMA_VERSION],
+    )
+    .doing("bring dotfill's tables to the present version")?;
+    Ok(())
+}
+
+/// From version 2 to 3.
+fn to_version_3(conn: &Connection) -> Result<(), DbError> {
+    conn.execute_batch(SHIPPED).doing("bring dotfill's tables to version 3")
 }
 
 /// From version 1 to 2: a CHECK cannot be altered, so the tables that have one are made again.
-fn upgrade(conn: &Connection) -> Result<(), DbError> {
+fn to_version_2(conn: &Connection) -> Result<(), DbError> {
     let what = "bring dotfill's tables to version 2";
     // Not renamed: that would have SQLite look at every view and trigger of the application.
     let tables = ["_dotfill_migrations", "_dotfill_changes"];
@@ -160,9 +195,7 @@ fn upgrade(conn: &Connection) -> Result<(), DbError> {
         let copy = format!("INSERT INTO {table} SELECT * FROM {table}_1; DROP TABLE {table}_1;");
         conn.execute_batch(&copy).doing(what)?;
     }
-    conn.execute_batch(APPLIED).doing(what)?;
-    conn.execute_batch("UPDATE _dotfill_meta SET value = 2 WHERE key = 'schema_version'")
-        .doing(what)
+    conn.execute_batch(APPLIED).doing(what)
 }
 
 /// A number for a new change, never given before in this database.
@@ -247,15 +280,16 @@ INSERT INTO _dotfill_changes VALUES
     }
 
     #[test]
-    fn version_1_is_read_and_brought_to_version_2() {
+    fn older_versions_are_read_and_brought_to_this_one() {
         let conn = Connection::open_in_memory().expect("a database");
         conn.execute_batch(VERSION_1).expect("version 1");
         assert!(exists(&conn).expect("a version"));
         assert!(!knows_applied(&conn).expect("a version"));
         let before: Vec<_> =
             ["_dotfill_migrations", "_dotfill_changes"].map(|t| dump(&conn, t)).to_vec();
-        create(&conn).expect("version 2");
+        create(&conn).expect("version 3");
         assert!(knows_applied(&conn).expect("a version"));
+        assert!(knows_shipped(&conn).expect("a version"));
         let after: Vec<_> =
             ["_dotfill_migrations", "_dotfill_changes"].map(|t| dump(&conn, t)).to_vec();
         assert_eq!(after, before);
@@ -264,8 +298,17 @@ INSERT INTO _dotfill_changes VALUES
 
         // The same tables as a database gets that never had version 1.
         let fresh = Connection::open_in_memory().expect("a database");
-        create(&fresh).expect("version 2");
+        create(&fresh).expect("version 3");
         let names = "(SELECT type, name FROM sqlite_schema ORDER BY 1, 2)";
+        assert_eq!(dump(&conn, names), dump(&fresh, names));
+
+        // Version 2 had the one before the last.
+        let second = "DROP TABLE _dotfill_shipped;
+            UPDATE _dotfill_meta SET value = 2 WHERE key = 'schema_version'";
+        conn.execute_batch(second).expect("version 2");
+        assert!(knows_applied(&conn).expect("a version"));
+        assert!(!knows_shipped(&conn).expect("a version"));
+        create(&conn).expect("version 3");
         assert_eq!(dump(&conn, names), dump(&fresh, names));
     }
 
@@ -273,9 +316,9 @@ INSERT INTO _dotfill_changes VALUES
     fn a_newer_version_is_refused() {
         let conn = Connection::open_in_memory().expect("a database");
         create(&conn).expect("tables");
-        conn.execute("UPDATE _dotfill_meta SET value = 3 WHERE key = 'schema_version'", [])
+        conn.execute("UPDATE _dotfill_meta SET value = 4 WHERE key = 'schema_version'", [])
             .expect("another version");
         let error = exists(&conn).expect_err("a refusal").to_string();
-        assert!(error.contains("version 3"), "{error}");
+        assert!(error.contains("version 4"), "{error}");
     }
 }

@@ -7,13 +7,15 @@ mod drain;
 mod error;
 mod fill;
 mod prepare;
+mod reship;
 mod seed;
 mod session;
 
-pub use apply::{AppliedCount, Applier, Slice, pending_rows};
+pub use apply::{AppliedCount, Applier, Place, Slice, pending_rows};
 pub use drain::{Drained, Drainer, Then, any_dirty, dirty_rows};
 pub use error::WriteError;
 pub use fill::{BatchCount, Filler};
 pub use prepare::{Prepared, prepare};
+pub use reship::Reship;
 pub use seed::Seeder;
 pub use session::{Committed, Session, connect, wal_pages};
