@@ -8,12 +8,14 @@ use serde::Serialize;
 use super::job::{Job, Purpose};
 use super::{Outcome, RunError, RunOptions, Stop, fed};
 use crate::db::{self, Doing};
-use crate::layout::{Delivery, FillSql, Filter, Target, note_schema_drop, pending_schema_drop};
+use crate::layout::{
+    Delivery, FillSql, Filter, Target, note_schema_drop, pending_schema_drop, reship_schema_drop,
+};
 use crate::lease::Holder;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
 use crate::split::Splitter;
-use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
+use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase, ShippedRow};
 use crate::throttle::SystemClock;
 use crate::write::{Drainer, Prepared, Then, WriteError, any_dirty, connect, prepare};
 
@@ -126,6 +128,7 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
     job.session.transact_again(|conn| {
         MigrationRow::set_phase(conn, &id, Phase::RolledBack, None)?;
         AppliedRow::remove(conn, &id)?;
+        ShippedRow::remove(conn, &id)?;
         Ok(state::event(conn, &id, "rolled-back", &format!("{cleared} cells set to NULL"))?)
     })?;
     Ok((None, cleared))
@@ -220,6 +223,7 @@ fn drop_drained(
         }
         conn.execute_batch(&note_schema_drop(after.n)).doing("drop our triggers")?;
         conn.execute_batch(&pending_schema_drop(after.n)).doing("drop our tables")?;
+        conn.execute_batch(&reship_schema_drop(after.n)).doing("drop our tables")?;
         if generated && target.table.column(&target.column).is_some() {
             conn.execute_batch(&column).doing("drop our generated column")?;
         }
@@ -271,8 +275,10 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
     for change in ChangeRow::of(&tx, id)? {
         tx.execute_batch(&note_schema_drop(change.n)).doing(what)?;
         tx.execute_batch(&pending_schema_drop(change.n)).doing(what)?;
+        tx.execute_batch(&reship_schema_drop(change.n)).doing(what)?;
     }
     AppliedRow::remove(&tx, id)?;
+    ShippedRow::remove(&tx, id)?;
     for (table, column) in [
         ("_dotfill_changes", "migration"),
         ("_dotfill_lease", "migration"),

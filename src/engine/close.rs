@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::job::{Job, Purpose};
 use super::proof::{drainer, mend, prove_table};
+use super::ship::drop_chain;
 use super::{Outcome, RunError, RunOptions, Stop, drain, fed};
 use crate::db::Doing;
 use crate::layout::{note_schema_drop, pending_schema_drop};
@@ -139,8 +140,14 @@ pub(super) fn close_open(
 fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Prepared]) -> Result<bool, RunError> {
     let id = job.id().to_owned();
     let drainers: Vec<_> = prepared.iter().map(|p| drainer(job, &p.target)).collect();
+    // What the last notes derive has to reach the chain that is written.
+    let feeds = job.ship.is_some();
     let done = job.session.transact(|conn| {
         let mut closed = Vec::new();
+        if !feeds {
+            let numbers: Vec<i64> = prepared.iter().map(|ready| ready.target.n).collect();
+            drop_chain(conn, &id, &numbers)?;
+        }
         for (Prepared { target, change }, drainer) in prepared.iter().zip(&drainers) {
             let mut change = change.clone();
             if target.delivery.writes_cells() {

@@ -22,7 +22,9 @@ mod pipeline;
 mod proof;
 mod run;
 mod seed;
+mod segments;
 mod shapes;
+mod ship;
 mod space;
 mod verify;
 mod wal;
@@ -40,7 +42,8 @@ pub use error::RunError;
 pub use export::{Destination, ExportOptions, ExportReport, export};
 pub use job::percent;
 pub use keys::key_digest;
-pub use run::run;
+pub use run::{run, run_with_deltas};
+pub use segments::SegmentSize;
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
 pub use watch::LookOptions;
 
@@ -72,6 +75,8 @@ pub struct RunOptions {
     pub records_max: Option<u64>,
     /// How long a runner's heartbeat may stand still before it is replaced.
     pub lease: Duration,
+    /// How large the blocks and segments of deltas are that are written meanwhile.
+    pub segments: SegmentSize,
     /// Set from a signal handler: the job ends after its batch, resumable.
     pub cancel: Arc<AtomicBool>,
 }
@@ -87,6 +92,7 @@ impl Default for RunOptions {
             user_triggers_allowed: false,
             records_max: None,
             lease: Duration::from_secs(10),
+            segments: SegmentSize::default(),
             cancel: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -154,8 +160,12 @@ pub struct RunReport {
     pub batches: u64,
     /// The largest size of the WAL, in bytes.
     pub wal_bytes_max: u64,
-    /// Bytes of delta segments: none in this version.
+    /// Rows in the chain of deltas that was written meanwhile, those that came again included.
+    pub delta_rows: u64,
+    /// Bytes of that chain, of earlier runs too; 0 where none was written.
     pub delta_bytes: u64,
+    /// The digest that names the chain, where it is whole.
+    pub delta_digest: Option<String>,
     /// Seconds of pauses that a limit or a signal asked for.
     pub throttled_seconds: f64,
     /// Seconds in all.
