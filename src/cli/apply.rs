@@ -8,6 +8,7 @@ use serde_json::json;
 use super::args::ApplyArgs;
 use super::progress::Show;
 use super::{Context, Failure, exit, next, output, ramp, units};
+use crate::doctor::shell::word;
 use crate::engine::{self, ApplyReport, Deltas, Outcome};
 
 /// Runs the command.
@@ -34,7 +35,11 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<u8, Failure> {
     show.finish();
     let report = result?;
     if context.voice.json {
-        output::print_json(&report)?;
+        let mut value = json!(report);
+        if report.ranges_unlike > 0 {
+            value["remedy"] = json!(remedy(&report, args));
+        }
+        output::print_json(&value)?;
     } else {
         output::print(&render(&report, args))?;
     }
@@ -53,6 +58,8 @@ fn render(report: &ApplyReport, args: &ApplyArgs) -> String {
         (report.rows_deleted, "deleted here"),
         (report.rows_arrived, "that waited have arrived"),
         (report.rows_pending, "not here yet, remembered"),
+        (report.rows_changed, "in ranges that have changed since they were applied"),
+        (report.rows_unlike, "NOT written, in ranges that have other keys here"),
     ] {
         if n > 0 {
             let _ = write!(rows, "; {} {what}", count(n));
@@ -70,13 +77,39 @@ fn render(report: &ApplyReport, args: &ApplyArgs) -> String {
         "time",
         units::work_time(report.seconds, report.rows_per_second, report.throttled_seconds),
     ));
-    lines.push(("next", what_next(report, args)));
+    if report.ranges_unlike > 0 {
+        let [keys, export, apply] = remedy(report, args);
+        lines.push((
+            "next",
+            "bring what is missing, with a new digest of the keys here:".to_owned(),
+        ));
+        lines.extend([("here", keys), ("there", export), ("here", apply)]);
+    } else {
+        lines.push(("next", what_next(report, args)));
+    }
     let state = match (&report.outcome, &report.reason) {
         (Outcome::Complete, _) => format!("applied and found in the data, {}", report.phase),
+        (Outcome::Failed, Some(reason)) => format!("NOT complete: {reason}"),
         (_, Some(reason)) => format!("stopped early, resumable: {reason}"),
         (_, None) => "stopped early, resumable".to_owned(),
     };
     format!("{}: {state}\n{}", report.migration, output::aligned(&lines))
+}
+
+/// The commands that bring what is missing; SENDER is the file of the replica that exported.
+fn remedy(report: &ApplyReport, args: &ApplyArgs) -> [String; 3] {
+    let id = &report.migration;
+    let db = word(&args.db.db.display().to_string());
+    let keys = format!("{id}-keys.json");
+    let deltas = match args.deltas.as_str() {
+        "-" => format!("{id}-deltas"),
+        folder => word(&format!("{}-more", folder.trim_end_matches('/'))),
+    };
+    [
+        format!("dotfill digest {id} --db {db} --keys > {keys}"),
+        format!("dotfill export {id} --db SENDER --keys-of {keys} --deltas {deltas}"),
+        format!("dotfill apply {deltas} --db {db}"),
+    ]
 }
 
 fn what_next(report: &ApplyReport, args: &ApplyArgs) -> String {

@@ -125,6 +125,10 @@ pub struct RunArgs {
     /// Close the migration when it is proven
     #[arg(long)]
     pub close: bool,
+    /// Write the values as delta segments meanwhile: into a folder, new or of an earlier run that was
+    /// stopped; - for one stream of all rows on standard output
+    #[arg(long, value_name = "DIR|-")]
+    pub deltas: Option<String>,
     /// How fast, and when to wait.
     #[command(flatten)]
     pub tuning: TuningArgs,
@@ -153,6 +157,10 @@ pub struct ExportArgs {
     /// Only the rows that this file names, as `dotfill verify --diff` writes it
     #[arg(long, value_name = "DIFF")]
     pub only: Option<PathBuf>,
+    /// Leave out the keys that the receiving replica has, by what `dotfill digest --keys` printed
+    /// there (- for standard input); the deltas are then for that replica only
+    #[arg(long, value_name = "KEYS", conflicts_with = "only")]
+    pub keys_of: Option<PathBuf>,
     /// Threads that read and encode; 0 is one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
@@ -161,7 +169,7 @@ pub struct ExportArgs {
 /// Arguments of `apply`.
 #[derive(Args, Clone, Debug)]
 pub struct ApplyArgs {
-    /// The folder of segments that `export` made; - for a stream on standard input
+    /// The folder of segments that `export` or `run` made; - for a stream on standard input
     #[arg(value_name = "DIR|-")]
     pub deltas: String,
     /// The database.
@@ -221,6 +229,10 @@ pub struct DigestArgs {
     /// The migration and the database.
     #[command(flatten)]
     pub one: OneArgs,
+    /// Print which keys the tables have instead, for `dotfill export --keys-of` on another replica;
+    /// takes the migration file where this database does not know the migration yet
+    #[arg(long)]
+    pub keys: bool,
     /// Threads that read; 0 is one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,

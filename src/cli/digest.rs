@@ -15,6 +15,12 @@ pub fn run(args: &DigestArgs, context: &Context) -> Result<u8, Failure> {
     let migration = which::migration(&args.one)?;
     let options = LookOptions { threads: args.threads, cancel: Arc::clone(&context.cancel) };
     let show = Show::new(context.voice, &context.bars);
+    if args.keys {
+        let result = engine::key_digest(&args.one.db.db, &migration, &options, &show);
+        show.finish();
+        output::print(&format!("{}\n", result?.to_json()))?;
+        return Ok(exit::DONE);
+    }
     let result = engine::digest(&args.one.db.db, &migration, &options, &show);
     show.finish();
     let report = result?;

@@ -4,9 +4,11 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::args::ExportArgs;
 use super::progress::Show;
-use super::{Context, Failure, exit, next, output, units, which};
+use super::{Context, Failure, exit, keys_of, next, output, units, which};
 use crate::engine::{self, Destination, ExportOptions, ExportReport, Outcome};
 
 /// Runs the command. Where the segments go to standard output, the report goes to standard error.
@@ -15,28 +17,43 @@ use crate::engine::{self, Destination, ExportOptions, ExportReport, Outcome};
 /// [`Failure`]; what was written to a folder stays, and the same command continues it.
 pub fn run(args: &ExportArgs, context: &Context) -> Result<u8, Failure> {
     let migration = which::migration(&args.one)?;
+    let keys_of = args.keys_of.as_deref().map(keys_of::read).transpose()?;
     let options = ExportOptions {
         threads: args.threads,
         only: args.only.clone(),
+        keys_of,
         cancel: Arc::clone(&context.cancel),
     };
-    let streams = args.deltas == "-";
-    let destination = if streams {
-        Destination::Stream(Box::new(std::io::stdout()))
-    } else {
-        Destination::Folder(PathBuf::from(&args.deltas))
-    };
+    let destination = destination(&args.deltas);
     let show = Show::new(context.voice, &context.bars);
     let result = engine::export(&args.one.db.db, &migration, destination, &options, &show);
     show.finish();
     let report = result?;
-    match (context.voice.json, streams) {
-        (true, false) => output::print_json(&report)?,
-        (true, true) => output::explain_json(&report)?,
-        (false, false) => output::print(&render(&report, args))?,
-        (false, true) => output::explain(&render(&report, args))?,
-    }
+    tell(context.voice.json, args.deltas == "-", &report, || render(&report, args))?;
     Ok(exit::of(report.outcome))
+}
+
+/// Where deltas go: a folder, or standard output for `-`.
+pub(super) fn destination(deltas: &str) -> Destination {
+    match deltas {
+        "-" => Destination::Stream(Box::new(std::io::stdout())),
+        folder => Destination::Folder(PathBuf::from(folder)),
+    }
+}
+
+/// Writes a report to standard output, or to standard error where deltas stream to the former.
+pub(super) fn tell(
+    json: bool,
+    streams: bool,
+    report: &impl Serialize,
+    render: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    match (json, streams) {
+        (true, false) => output::print_json(report),
+        (true, true) => output::explain_json(report),
+        (false, false) => output::print(&render()),
+        (false, true) => output::explain(&render()),
+    }
 }
 
 /// The report for people.
@@ -44,6 +61,7 @@ fn render(report: &ExportReport, args: &ExportArgs) -> String {
     let count = units::count;
     let mut rows = format!("{} exported", count(report.rows));
     for (n, what) in [
+        (report.rows_implied, "without their keys, which the other replica has"),
         (report.rows_user, "users', which travel by themselves"),
         (report.rows_missing, "not here"),
         (report.rows_pending, "noted, to be derived again first: left out"),

@@ -11,7 +11,7 @@ use super::args::InspectArgs;
 use super::progress::Show;
 use super::{Context, Failure, exit, output, units};
 use crate::db::quote::ident;
-use crate::delta::{ChangeSurvey, Survey, survey};
+use crate::delta::{ChangeSurvey, ImpliedRange, Survey, survey};
 use crate::monitor::{Monitor, Progress, Stage};
 
 /// How often progress is shown at most.
@@ -43,7 +43,7 @@ pub fn run(args: &InspectArgs, context: &Context) -> Result<u8, Failure> {
     if context.voice.json {
         output::print_json(&machine(&args.path, &found))?;
     } else {
-        output::print(&people(&args.path, &found))?;
+        output::print(&people(&args.path, &found, args.rows))?;
     }
     Ok(if found.whole { exit::DONE } else { exit::FAILED })
 }
@@ -69,7 +69,7 @@ fn per_row(bytes: u64, rows: u64) -> Option<f64> {
     (rows > 0).then(|| (bytes as f64 / rows as f64 * 100.0).round() / 100.0)
 }
 
-fn people(path: &Path, found: &Survey) -> String {
+fn people(path: &Path, found: &Survey, rows: u64) -> String {
     let mut out = match (&found.migration, found.scope) {
         (Some(id), Some("some")) => format!("{}: {id}, some of its rows\n", path.display()),
         (Some(id), _) => format!("{}: {id}\n", path.display()),
@@ -95,8 +95,12 @@ fn people(path: &Path, found: &Survey) -> String {
     }
     for (i, change) in found.changes.iter().enumerate() {
         out.push_str(&describe(change));
+        for range in change.implied.iter().zip(0..rows).map(|(range, _)| range) {
+            out.push_str(&implied(range));
+        }
         for row in found.examples.iter().filter(|row| row.change == i) {
-            let key = if row.key.is_empty() { "..".to_owned() } else { row.key.join(", ") };
+            let key =
+                if row.implied { "the receiver's key".to_owned() } else { row.key.join(", ") };
             let _ = writeln!(out, "    ({key}) = {}", row.value);
         }
     }
@@ -118,6 +122,22 @@ fn each(bytes: u64, rows: u64) -> String {
     per_row(bytes, rows).map_or_else(String::new, |each| format!(", {each:.2} B a row"))
 }
 
+/// One block without keys.
+fn implied(range: &ImpliedRange) -> String {
+    let key = |key: &[String]| if key.is_empty() { "..".to_owned() } else { key.join(", ") };
+    format!(
+        "    segment {}, block {}: the receiver's keys from ({}) through ({}), {} with a value, {} \
+         without, {}\n",
+        range.segment,
+        range.block,
+        key(&range.first),
+        key(&range.last),
+        units::count(range.rows),
+        units::count(range.rows_absent),
+        units::bytes(range.bytes)
+    )
+}
+
 fn describe(change: &ChangeSurvey) -> String {
     let mut out = format!(
         "\n{}.{}: {} rows, {} of them NULL, in {} blocks, {}{}\n",
@@ -129,8 +149,17 @@ fn describe(change: &ChangeSurvey) -> String {
         units::bytes(change.bytes),
         each(change.bytes, change.rows)
     );
+    if change.rows_again > 0 {
+        let _ = writeln!(out, "  {} of them again, the last wins", units::count(change.rows_again));
+    }
     if change.rows_implied > 0 {
-        let _ = writeln!(out, "  {} keys implied", units::count(change.rows_implied));
+        let _ = writeln!(
+            out,
+            "  {} rows without their keys, which the receiver must have: {} blocks, {}",
+            units::count(change.rows_implied),
+            units::count(change.blocks_implied),
+            units::bytes(change.bytes_implied)
+        );
     }
     if change.rows > 0 {
         let columns: u64 = change.columns.iter().map(|column| column.bytes).sum();

@@ -7,22 +7,31 @@
 //! |---|---|---|
 //! | 0 | 4 | u32 LE, bytes of the block, this field and the digest included |
 //! | 4 | 4 | u32 LE, rows, 1 to [`ROWS_MAX`] |
-//! | 8 | 1 | how keys are told: 0 shipped, 1 implied |
-//! | 9 | 2 | u16 LE, columns: for shipped keys the key columns and the value, for implied keys 1 |
-//! | 11 | | for implied keys: `implied`, see below |
+//! | 8 | 1 | how keys are told: 0 shipped, 1 implied, 2 implied with absent rows |
+//! | 9 | 2 | u16 LE, columns: for shipped keys the key columns and the value, else 1 |
+//! | 11 | | for implied keys: `implied`, see below; for 2 then `absent` |
 //! | | | each column, keys first, the value last: u32 LE bytes, then `column` ([`super::codec`]) |
 //! | end - 32 | 32 | BLAKE3 of all bytes before |
 //!
 //! `implied`: `bytes` of the first key, `bytes` of the last key (the values of each as
 //! [`crate::db::encode`] writes them, one after the other), 32 bytes key digest
-//! ([`super::KeyDigest`]).
+//! ([`super::KeyDigest`]). The receiver's rows from the first through the last key, in the order of
+//! the table's key, are those that the digest is of; there are as many as the block has rows, and
+//! those of `absent` besides.
+//!
+//! `absent`: rows of that range without a value here, in runs: `varint` count of runs, at least 1,
+//! then of each `varint` rows with a value before it, since the run before (0 for the first run
+//! only), and `varint` rows without, at least 1.
 //!
 //! # Invariants
 //! Rows keep their order; the same key may come twice, and the later one holds. Nothing is
-//! decompressed before the digest has been compared. Decoding produces at most [`ROWS_BYTES_MAX`].
+//! decompressed before the digest has been compared. Decoding produces at most [`ROWS_BYTES_MAX`],
+//! for which a row without a value counts as one value.
+
+use std::ops::Range;
 
 use super::column::{CELL_BYTES, Column};
-use super::cursor::{Cursor, length, put_bytes};
+use super::cursor::{Cursor, length, put_bytes, put_varint};
 use super::error::{Bad, DeltaError};
 use super::header::Shape;
 use super::rows::{ImpliedKeys, Keys, Rows};
@@ -31,6 +40,7 @@ use crate::db::{Datum, encode};
 
 const SHIPPED: u8 = 0;
 const IMPLIED: u8 = 1;
+const IMPLIED_SOME: u8 = 2;
 
 /// Bytes up to the first column of a block with shipped keys.
 const HEAD_BYTES: usize = 11;
@@ -58,6 +68,13 @@ impl EncodedBlock {
     pub fn byte_len(&self) -> usize {
         self.bytes.len()
     }
+
+    /// Bytes of its rows before they were encoded, those without a value counted as one value each:
+    /// what [`super::SEGMENT_EXPANDED_MAX`] bounds.
+    #[must_use]
+    pub fn expanded_len(&self) -> usize {
+        self.expanded
+    }
 }
 
 /// Encodes one batch of the change that has this shape. Deterministic.
@@ -73,14 +90,15 @@ pub fn encode_block(shape: &Shape, rows: &Rows) -> Result<EncodedBlock, DeltaErr
     let columns = rows.key_columns().len() + 1;
     let (kind, first, last) = match &rows.keys {
         Keys::Shipped(_) => (SHIPPED, key(rows, 0), key(rows, rows.len() - 1)),
-        Keys::Implied(keys) => (IMPLIED, keys.first.clone(), keys.last.clone()),
+        Keys::Implied(keys) => {
+            let kind = if keys.absent.is_empty() { IMPLIED } else { IMPLIED_SOME };
+            (kind, keys.first.clone(), keys.last.clone())
+        }
     };
     out.push(kind);
     out.extend_from_slice(&u16::try_from(columns).unwrap_or(u16::MAX).to_le_bytes());
     if let Keys::Implied(keys) = &rows.keys {
-        put_bytes(&encode_key(&keys.first), &mut out);
-        put_bytes(&encode_key(&keys.last), &mut out);
-        out.extend_from_slice(&keys.digest);
+        put_implied(keys, &mut out);
     }
     for column in rows.key_columns().iter().chain([&rows.values]) {
         put_column(column, &mut out)?;
@@ -90,8 +108,33 @@ pub fn encode_block(shape: &Shape, rows: &Rows) -> Result<EncodedBlock, DeltaErr
     out[..4].copy_from_slice(&length(total).to_le_bytes());
     let digest = blake3::hash(&out);
     out.extend_from_slice(digest.as_bytes());
-    let expanded = rows.byte_size();
+    let expanded = expanded(rows);
     Ok(EncodedBlock { bytes: out, rows: length(rows.len()), expanded, first, last })
+}
+
+fn put_implied(keys: &ImpliedKeys, out: &mut Vec<u8>) {
+    put_bytes(&encode_key(&keys.first), out);
+    put_bytes(&encode_key(&keys.last), out);
+    out.extend_from_slice(&keys.digest);
+    if keys.absent.is_empty() {
+        return;
+    }
+    put_varint(keys.absent.len() as u64, out);
+    let mut before = 0;
+    for run in &keys.absent {
+        put_varint(u64::from(run.start - before), out);
+        put_varint(u64::from(run.end - run.start), out);
+        before = run.end;
+    }
+}
+
+/// Bytes that a reader has to do with.
+fn expanded(rows: &Rows) -> usize {
+    let absent = match &rows.keys {
+        Keys::Implied(keys) => keys.absent_rows(),
+        Keys::Shipped(_) => 0,
+    };
+    rows.byte_size().saturating_add(absent * CELL_BYTES)
 }
 
 fn put_column(column: &Column, out: &mut Vec<u8>) -> Result<(), DeltaError> {
@@ -146,7 +189,7 @@ fn check(shape: &Shape, rows: &Rows) -> Result<(), DeltaError> {
     if rows.is_empty() {
         return refuse("a block without rows".to_owned());
     }
-    limit("bytes of a batch of rows", rows.byte_size(), ROWS_BYTES_MAX)?;
+    limit("bytes of a batch of rows", expanded(rows), ROWS_BYTES_MAX)?;
     limit("rows of a block", rows.len(), ROWS_MAX)?;
     let columns = match &rows.keys {
         Keys::Shipped(columns) => {
@@ -155,8 +198,13 @@ fn check(shape: &Shape, rows: &Rows) -> Result<(), DeltaError> {
             }
             columns.len()
         }
-        Keys::Implied(keys) if keys.first.len() == keys.last.len() => keys.first.len(),
-        Keys::Implied(_) => return refuse("bounds of different lengths".to_owned()),
+        Keys::Implied(keys) => {
+            limit("rows of a range", rows.len() + keys.absent_rows(), ROWS_MAX)?;
+            if let Some(problem) = keys.problem(rows.len()) {
+                return refuse(problem.to_owned());
+            }
+            keys.first.len()
+        }
     };
     if columns == shape.key.len() {
         Ok(())
@@ -217,6 +265,11 @@ pub(super) fn parts<'a>(mut cursor: Cursor<'a>, shape: &Shape) -> Result<Parts<'
     let (implied, wanted) = match kind {
         SHIPPED => (None, shape.key.len() + 1),
         IMPLIED => (Some(get_implied(&mut cursor, shape.key.len())?), 1),
+        IMPLIED_SOME => {
+            let mut keys = get_implied(&mut cursor, shape.key.len())?;
+            keys.absent = get_absent(&mut cursor, rows)?;
+            (Some(keys), 1)
+        }
         code => return Err(start.unknown(format!("the kind {code} of keys"))),
     };
     if columns != wanted {
@@ -237,7 +290,32 @@ pub(super) fn parts<'a>(mut cursor: Cursor<'a>, shape: &Shape) -> Result<Parts<'
 fn get_implied(cursor: &mut Cursor<'_>, columns: usize) -> Result<ImpliedKeys, Bad> {
     let first = get_key(cursor, columns)?;
     let last = get_key(cursor, columns)?;
-    Ok(ImpliedKeys { first, last, digest: cursor.array()? })
+    Ok(ImpliedKeys { first, last, digest: cursor.array()?, absent: Vec::new() })
+}
+
+/// Reads the runs of rows without a value, in a range of which `rows` have one.
+fn get_absent(cursor: &mut Cursor<'_>, rows: usize) -> Result<Vec<Range<u32>>, Bad> {
+    let start = cursor.clone();
+    let count = cursor.count(ROWS_MAX.min(cursor.left() / 2))?;
+    let mut runs: Vec<Range<u32>> = Vec::with_capacity(count);
+    let mut present = 0;
+    for _ in 0..count {
+        let before = runs.last().map_or(0, |run| run.end);
+        let gap = cursor.count(ROWS_MAX)?;
+        let absent = cursor.count(ROWS_MAX)?;
+        present += gap;
+        let begin = before as usize + gap;
+        let end = begin + absent;
+        if absent == 0 || (gap == 0 && before > 0) || present > rows || end > ROWS_MAX {
+            return Err(start.bad("the rows without a value are not where rows can be"));
+        }
+        runs.push(length(begin)..length(end));
+    }
+    let absent: usize = runs.iter().map(ExactSizeIterator::len).sum();
+    if runs.is_empty() || rows + absent > ROWS_MAX {
+        return Err(start.bad("the rows without a value are not where rows can be"));
+    }
+    Ok(runs)
 }
 
 /// Decodes a block whose digest has been compared; `cursor` ends before the digest. Returns also
@@ -247,8 +325,12 @@ pub(super) fn decode(
     shape: &Shape,
     limit: usize,
 ) -> Result<(Rows, usize), Bad> {
+    let start = cursor.clone();
     let parts = parts(cursor, shape)?;
     let mut budget = codec::Budget::new(ROWS_BYTES_MAX.min(limit));
+    // A receiver looks at these as well.
+    let absent = parts.implied.as_ref().map_or(0, ImpliedKeys::absent_rows);
+    budget.charge(absent * CELL_BYTES, &start)?;
     let mut columns = Vec::with_capacity(parts.columns.len());
     for (at, bytes) in parts.columns {
         let mut cursor = Cursor::new(bytes, at);

@@ -1,5 +1,7 @@
 //! A batch of rows: the keys of a range, sent or implied, and the value of each.
 
+use std::ops::Range;
+
 use rusqlite::types::ValueRef;
 
 use super::column::Column;
@@ -23,8 +25,8 @@ pub enum Keys {
     Implied(ImpliedKeys),
 }
 
-/// Keys that the receiver has itself: exactly the rows from `first` through `last`, in ascending
-/// order of the key columns, as many as there are values.
+/// Keys that the receiver has itself: exactly the rows from `first` through `last`, in the order
+/// of the table's key, as many as there are values and `absent` rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImpliedKeys {
     /// The key of the first row.
@@ -33,6 +35,34 @@ pub struct ImpliedKeys {
     pub last: Vec<Datum>,
     /// The [`KeyDigest`] of all of them.
     pub digest: [u8; 32],
+    /// Places of rows in the range, from 0, that have no value here, in ascending runs that neither
+    /// are empty nor touch.
+    pub absent: Vec<Range<u32>>,
+}
+
+impl ImpliedKeys {
+    /// How many rows of the range have no value here.
+    #[must_use]
+    pub fn absent_rows(&self) -> usize {
+        self.absent.iter().map(ExactSizeIterator::len).sum()
+    }
+
+    /// What is wrong with them, for `values` values.
+    pub(super) fn problem(&self, values: usize) -> Option<&'static str> {
+        if self.first.len() != self.last.len() {
+            return Some("bounds of different lengths");
+        }
+        let mut end = None;
+        for run in &self.absent {
+            if run.is_empty() || end.is_some_and(|end| run.start <= end) {
+                return Some("rows without a value that are in no order");
+            }
+            end = Some(run.end);
+        }
+        let rows = values + self.absent_rows();
+        let beyond = end.is_some_and(|end| end as usize > rows);
+        beyond.then_some("rows without a value beyond the range")
+    }
 }
 
 impl Rows {

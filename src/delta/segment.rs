@@ -18,6 +18,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::block::{self, BlockEntry, EncodedBlock};
+use super::checkpoint::{Coming, coming};
 use super::cursor::{Cursor, length, put_bytes};
 use super::error::{Bad, DeltaError};
 use super::file::{self, FileKind, Prefix, Verified};
@@ -128,6 +129,12 @@ impl Segment {
         &self.checkpoint
     }
 
+    /// How its keys come; `None` where this release does not know.
+    #[must_use]
+    pub fn coming(&self) -> Option<Coming> {
+        coming(&self.checkpoint)
+    }
+
     /// Bytes of the file.
     #[must_use]
     pub fn byte_len(&self) -> u64 {
@@ -150,6 +157,12 @@ impl Segment {
     #[must_use]
     pub fn block_rows(&self, i: usize) -> u32 {
         self.blocks.get(i).map_or(0, |block| block.rows)
+    }
+
+    /// Bytes of block `i`, 0 where there is none.
+    #[must_use]
+    pub fn block_bytes(&self, i: usize) -> u64 {
+        self.blocks.get(i).map_or(0, |block| block.bytes as u64)
     }
 
     /// Decodes block `i`.

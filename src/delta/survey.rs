@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::checkpoint::Coming;
 use super::error::DeltaError;
 use super::file::{self, FileKind, FileName, LENGTH_PREFIX};
 use super::header::{ChainHeader, Scope, hex};
 use super::manifest::Manifest;
 use super::reader::{ChainReader, Item, read_header};
-use super::rows::{Keys, Rows};
+use super::rows::{ImpliedKeys, Keys, Rows};
 use super::segment::Segment;
 use super::sink::show;
 use super::source::{DirectorySource, RawFile, Source, StreamSource};
@@ -68,8 +69,16 @@ pub struct ChangeSurvey {
     pub blocks: u64,
     /// Rows in them.
     pub rows: u64,
-    /// Rows whose key the receiver must have.
+    /// Rows of segments whose rows may have come before.
+    pub rows_again: u64,
+    /// Blocks whose keys the receiver must have.
+    pub blocks_implied: u64,
+    /// Rows in them.
     pub rows_implied: u64,
+    /// Bytes of them.
+    pub bytes_implied: u64,
+    /// Some of them, the first ones.
+    pub implied: Vec<ImpliedRange>,
     /// Rows whose value is NULL.
     pub rows_null: u64,
     /// Bytes of the segments.
@@ -77,6 +86,30 @@ pub struct ChangeSurvey {
     /// Bytes of each column: the key's, then the value's; what is left are headers and digests.
     pub columns: Vec<ColumnSurvey>,
 }
+
+/// A block whose keys the receiver must have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ImpliedRange {
+    /// The ordinal of its segment.
+    pub segment: u32,
+    /// Its place among the blocks of the segment, from 0.
+    pub block: usize,
+    /// The first and the last key of the range as people write them; empty where they are long.
+    pub first: Vec<String>,
+    /// The last.
+    pub last: Vec<String>,
+    /// Rows of the range with a value here.
+    pub rows: u64,
+    /// Rows of the range without one: users', or to be derived again.
+    pub rows_absent: u64,
+    /// Bytes of the block.
+    pub bytes: u64,
+}
+
+/// Blocks with implied keys that are listed of each change, at most.
+const IMPLIED_MAX: usize = 64;
+/// Bytes of a bound that is shown, at most.
+const BOUND_BYTES_MAX: usize = 4096;
 
 /// What one column takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -94,8 +127,10 @@ pub struct Example {
     pub change: usize,
     /// The ordinal of its segment.
     pub segment: u32,
-    /// Its key; empty where it is implied.
+    /// Its key; empty where it is the receiver's own.
     pub key: Vec<String>,
+    /// True where the key is the receiver's own.
+    pub implied: bool,
     /// The value.
     pub value: String,
 }
@@ -256,6 +291,9 @@ impl Survey {
             let change = &mut self.changes[segment.change()];
             let missing = looking.examples.saturating_sub(change.rows).min(rows.len() as u64);
             change.block(&rows, &sizes);
+            if let Keys::Implied(keys) = &rows.keys {
+                change.implied(segment, i, keys, rows.len() as u64);
+            }
             self.examples.extend(first_rows(segment, &rows, missing));
             if !(looking.go_on)(self) {
                 return Ok(ControlFlow::Break(()));
@@ -263,6 +301,9 @@ impl Survey {
         }
         let change = &mut self.changes[segment.change()];
         change.segments += 1;
+        if segment.coming() == Some(Coming::Again) {
+            change.rows_again += segment.rows();
+        }
         change.bytes += segment.byte_len();
         self.segments += 1;
         self.rows += segment.rows();
@@ -274,9 +315,6 @@ impl ChangeSurvey {
     fn block(&mut self, rows: &Rows, sizes: &[u64]) {
         self.blocks += 1;
         self.rows += rows.len() as u64;
-        if matches!(rows.keys, Keys::Implied(_)) {
-            self.rows_implied += rows.len() as u64;
-        }
         let null =
             |value: &rusqlite::types::ValueRef<'_>| *value == rusqlite::types::ValueRef::Null;
         self.rows_null += rows.values.iter().filter(null).count() as u64;
@@ -284,6 +322,37 @@ impl ChangeSurvey {
             column.bytes += bytes;
         }
     }
+}
+
+impl ChangeSurvey {
+    fn implied(&mut self, segment: &Segment, block: usize, keys: &ImpliedKeys, rows: u64) {
+        let bytes = segment.block_bytes(block);
+        self.blocks_implied += 1;
+        self.rows_implied += rows;
+        self.bytes_implied += bytes;
+        if self.implied.len() == IMPLIED_MAX {
+            return;
+        }
+        self.implied.push(ImpliedRange {
+            segment: segment.ordinal(),
+            block,
+            first: bound(&keys.first),
+            last: bound(&keys.last),
+            rows,
+            rows_absent: keys.absent_rows() as u64,
+            bytes,
+        });
+    }
+}
+
+/// The end of a range, as people write it; nothing where that is too long.
+fn bound(key: &[Datum]) -> Vec<String> {
+    let bytes = |value: &Datum| match value {
+        Datum::Text(bytes) | Datum::Blob(bytes) => bytes.len(),
+        Datum::Null | Datum::Integer(_) | Datum::Real(_) => 8,
+    };
+    let short = key.iter().map(bytes).sum::<usize>() <= BOUND_BYTES_MAX;
+    if short { key.iter().map(ToString::to_string).collect() } else { Vec::new() }
 }
 
 fn first_rows(segment: &Segment, rows: &Rows, n: u64) -> Vec<Example> {
@@ -294,6 +363,7 @@ fn first_rows(segment: &Segment, rows: &Rows, n: u64) -> Vec<Example> {
             change: segment.change(),
             segment: segment.ordinal(),
             key: rows.key(i).map(literal).collect(),
+            implied: matches!(rows.keys, Keys::Implied(_)),
             value: literal(rows.value(i)),
         })
         .collect()

@@ -9,7 +9,7 @@ mod leftover;
 mod migration;
 mod process;
 mod set;
-mod shell;
+pub(crate) mod shell;
 mod stamp;
 #[cfg(test)]
 mod tests;

@@ -13,13 +13,18 @@ pub(super) fn apply(place: &str, db: &Path) -> String {
     format!("dotfill apply {place} --db {}", word(&db.display().to_string()))
 }
 
+/// `dotfill run ID --db FILE --deltas PLACE`.
+pub(super) fn ship(id: &str, place: &str, db: &Path) -> String {
+    format!("{} --deltas {}", dotfill("run", id, db), word(place))
+}
+
 /// `sqlite3 FILE 'SQL'`.
 pub(super) fn sqlite(db: &Path, sql: &str) -> String {
     format!("sqlite3 {} {}", word(&db.display().to_string()), quoted(sql))
 }
 
 /// `text` as one word of a POSIX shell.
-fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@,".contains(c);
     if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
         return text.to_owned();

@@ -2,9 +2,13 @@
 //! encode in parallel over ranges of keys; one thread writes in order. The database is only read.
 
 mod checkpoint;
+mod implied;
 mod only;
 mod pool;
 mod source;
+
+pub(super) use self::pool::passing_reader;
+pub(super) use self::source::{check_keys, nothing_to_ship, ownership};
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,24 +21,24 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use serde::Serialize;
 
 use self::checkpoint::{Checkpoint, LeftOut};
+use self::implied::{Piece, Region};
 use self::only::Only;
 use self::pool::{Encoded, Leaving, read, split};
 use self::source::{Source, check_phase, sources};
 use super::proof::reader;
+use super::segments::{SegmentSize, Segments};
 use super::{Outcome, RunError};
-use crate::delta::{ChainHeader, ChainWriter, EncodedBlock, Scope, StreamSink};
+use crate::delta::{ChainHeader, ChainWriter, PatientSink, Scope, StreamSink};
 use crate::layout::Target;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Progress, Stage};
 use crate::scan::Ownership;
-use crate::split::{Position, Range};
+use crate::split::Position;
 use crate::state::MigrationRow;
+use crate::verify::KeysReport;
 
 /// Ranges that readers may be ahead of the writer, for each of them.
 const WINDOW: usize = 4;
-/// Rows and bytes from which on a segment is written.
-const SEGMENT_ROWS: u64 = 262_144;
-const SEGMENT_BYTES: usize = 4 << 20;
 /// How often the writer looks for a signal, and for readers that are gone.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often progress is shown at most.
@@ -47,6 +51,9 @@ pub struct ExportOptions {
     pub threads: usize,
     /// Only the rows that this file names, one JSON object a line, as `verify --diff` writes them.
     pub only: Option<PathBuf>,
+    /// What `dotfill digest --keys` said on the replica that the deltas are for: keys that it has are
+    /// not shipped.
+    pub keys_of: Option<KeysReport>,
     /// Set from a signal handler: the export ends after its segment, resumable in a folder.
     pub cancel: Arc<AtomicBool>,
 }
@@ -70,6 +77,8 @@ pub struct ExportReport {
     pub reason: Option<String>,
     /// Rows in the chain.
     pub rows: u64,
+    /// Of these, rows whose keys the receiver must have. Of this call.
+    pub rows_implied: u64,
     /// Rows that are noted and wait to be derived again: left out of the chain.
     pub rows_pending: u64,
     /// Rows whose cell is, or may be, a user's: left out, they travel by themselves.
@@ -109,22 +118,28 @@ pub fn export(
         Some(path) => Some(Only::open(path, migration.id.as_str(), &sources)?),
         None => None,
     };
+    let regions = match &options.keys_of {
+        Some(keys) => implied::regions(db, migration, &sources, keys, options, monitor)?,
+        None => Vec::new(),
+    };
     let shapes = sources.iter().map(Source::shape).collect();
     let scope = if only.is_some() { Scope::Some } else { Scope::All };
     let header = ChainHeader::new(migration, rusqlite::version(), scope, shapes);
-    let writer = open(destination, &header, migration)?;
+    let writer = open(destination, &header, migration, &options.cancel)?;
     let mut export = Export {
         db,
         header: &header,
         threads: super::job::threads(options.threads),
         cancel: &options.cancel,
         monitor,
-        writer,
+        segments: Segments::new(writer, monitor, SegmentSize::default()),
+        through: None,
+        regions,
+        implied: 0,
         user: 0,
         noted: 0,
         missing: 0,
         before: LeftOut::default(),
-        segment: PendingSegment::default(),
         progress: Progress { phase: Stage::Exporting, ..Progress::default() },
         shown: Instant::now(),
     };
@@ -151,32 +166,50 @@ fn open(
     destination: Destination,
     header: &ChainHeader,
     migration: &Migration,
+    cancel: &Arc<AtomicBool>,
 ) -> Result<ChainWriter, RunError> {
-    match destination {
-        Destination::Stream(stream) => {
-            let sink = StreamSink::new("standard output", stream);
-            Ok(ChainWriter::create(Box::new(sink), header)?)
-        }
-        Destination::Folder(dir) => {
-            let writer = ChainWriter::resume(&dir, header)?;
-            if writer.ends_in_manifest() {
-                return Err(RunError::refused(
-                    migration.id.as_str(),
-                    format!("{} holds a whole chain of it already", dir.display()),
-                    "export into another folder, or apply this one",
-                ));
-            }
-            let begun = (0..header.shapes.len()).any(|change| writer.rows(change) > 0);
-            if begun && header.scope == Scope::Some {
-                return Err(RunError::refused(
-                    migration.id.as_str(),
-                    format!("{} holds a part of an earlier export of some rows", dir.display()),
-                    "remove it, or export into another folder",
-                ));
-            }
-            Ok(writer)
-        }
+    let refused = |problem: String, remedy: &str| {
+        Err(RunError::refused(migration.id.as_str(), problem, remedy))
+    };
+    let dir = match destination {
+        Destination::Stream(stream) => return begin_stream(stream, header, cancel),
+        Destination::Folder(dir) => dir,
+    };
+    let writer = ChainWriter::resume(&dir, header)?;
+    let dir = dir.display();
+    if writer.ends_in_manifest() {
+        return refused(whole(&dir), "export into another folder, or apply this one");
     }
+    let mut begun = (0..header.shapes.len()).filter_map(|change| writer.checkpoint(change));
+    if begun.clone().any(|checkpoint| Checkpoint::parse(checkpoint).is_none()) {
+        return refused(
+            format!("{dir} holds a part of the deltas of a run"),
+            "`dotfill run --deltas` with that folder continues them; or export into another folder",
+        );
+    }
+    if header.scope == Scope::Some && begun.next().is_some() {
+        return refused(
+            format!("{dir} holds a part of an earlier export of some rows"),
+            "remove it, or export into another folder",
+        );
+    }
+    Ok(writer)
+}
+
+/// What a folder that needs nothing more holds.
+pub(super) fn whole(dir: &impl std::fmt::Display) -> String {
+    format!("{dir} holds a whole chain of it already")
+}
+
+/// A new chain in a stream, which is left where it takes nothing after `cancel` was set.
+pub(super) fn begin_stream(
+    stream: Box<dyn Write + Send>,
+    header: &ChainHeader,
+    cancel: &Arc<AtomicBool>,
+) -> Result<ChainWriter, RunError> {
+    let sink = Box::new(StreamSink::new("standard output", stream));
+    let sink = PatientSink::new(sink, Arc::clone(cancel));
+    Ok(ChainWriter::create(Box::new(sink), header)?)
 }
 
 /// One export, as it goes.
@@ -186,13 +219,17 @@ struct Export<'e> {
     threads: usize,
     cancel: &'e AtomicBool,
     monitor: &'e dyn Monitor,
-    writer: ChainWriter,
+    segments: Segments<'e>,
+    /// The end of what is gathered for the next segment.
+    through: Option<Position>,
+    /// Where the receiver has the same keys, by change; of none where nothing is known.
+    regions: Vec<Vec<Region>>,
+    implied: u64,
     user: u64,
     noted: u64,
     missing: u64,
     /// What had been left out before the change at hand.
     before: LeftOut,
-    segment: PendingSegment,
     progress: Progress,
     shown: Instant,
 }
@@ -219,23 +256,26 @@ impl Export<'_> {
     ) -> Result<bool, RunError> {
         self.before = LeftOut { user: self.user, noted: self.noted };
         let mut after = None;
-        if let Some(begun) = self.writer.checkpoint(change).and_then(Checkpoint::parse) {
+        let chain = self.segments.chain();
+        if let Some(begun) = chain.checkpoint(change).and_then(Checkpoint::parse) {
             after = Some(begun.through);
             self.user += begun.left_out.user;
             self.noted += begun.left_out.noted;
         }
-        self.progress.rows_done += self.writer.rows(change);
+        self.progress.rows_done += self.segments.chain().rows(change);
         let shape = self.header.shape(change)?.clone();
         let (db, threads) = (self.db, self.threads);
+        let regions = self.regions.get_mut(change).map(std::mem::take).unwrap_or_default();
         let failed = &AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let (send_range, ranges) = bounded::<(u64, Range)>(threads * 2);
+            let (send_range, ranges) = bounded::<(u64, Piece)>(threads * 2);
             let (send, encoded) = bounded(threads * 2);
             let (ticket, tickets) = bounded::<()>(threads * WINDOW);
             for _ in 0..threads * WINDOW {
                 let _ = ticket.try_send(());
             }
-            let splitter = scope.spawn(move || split(db, target, after, &send_range, &tickets));
+            let from = (after, regions.as_slice());
+            let splitter = scope.spawn(move || split(db, target, from, &send_range, &tickets));
             let readers: Vec<_> = (0..threads)
                 .map(|_| {
                     let (ranges, send, shape) = (ranges.clone(), send.clone(), &shape);
@@ -283,7 +323,7 @@ impl Export<'_> {
                 // The splitter may have ended already.
                 let _ = ticket.try_send(());
                 self.add(range);
-                if self.segment.is_full() {
+                if self.segments.is_full() {
                     self.push(change)?;
                 }
             }
@@ -299,23 +339,20 @@ impl Export<'_> {
 
     /// Writes the segment that is gathered, where there is anything.
     fn push(&mut self, change: usize) -> Result<(), RunError> {
-        let segment = std::mem::take(&mut self.segment);
-        let Some(through) = segment.through else { return Ok(()) };
-        self.monitor.commit(false);
+        let Some(through) = self.through.take() else { return Ok(()) };
         let left_out =
             LeftOut { user: self.user - self.before.user, noted: self.noted - self.before.noted };
-        let checkpoint = Checkpoint { through, left_out };
-        self.writer.push(change, &segment.blocks, &checkpoint.to_string())?;
-        self.monitor.commit(true);
-        Ok(())
+        self.segments.push(change, &Checkpoint { through, left_out }.to_string())
     }
 
     /// Adds a range to the segment that is gathered.
     fn add(&mut self, range: Encoded) {
         self.user += range.user;
         self.noted += range.noted;
+        self.implied += range.implied;
         self.progress.rows_done += range.passed;
-        self.segment.add(range);
+        self.segments.add(range.blocks);
+        self.through = Some(range.through);
         if self.shown.elapsed() >= SHOW {
             self.shown = Instant::now();
             self.monitor.progress(&self.progress);
@@ -333,7 +370,8 @@ impl Export<'_> {
             migration: migration.id.to_string(),
             outcome: if stopped { Outcome::Interrupted } else { Outcome::Complete },
             reason: stopped.then(|| "interrupted by a signal".to_owned()),
-            rows: (0..self.header.shapes.len()).map(|change| self.writer.rows(change)).sum(),
+            rows: self.segments.chain().stats().rows.iter().sum(),
+            rows_implied: self.implied,
             rows_pending: self.noted,
             rows_user: self.user,
             rows_missing: self.missing,
@@ -343,11 +381,9 @@ impl Export<'_> {
             digest: None,
             seconds: 0.0,
         };
-        let mut stats = self.writer.stats().clone();
+        let mut stats = self.segments.chain().stats().clone();
         if !stopped {
-            self.monitor.commit(false);
-            stats = self.writer.finish(&[("rows_pending", self.noted.to_string())])?;
-            self.monitor.commit(true);
+            stats = self.segments.finish(&[("rows_pending", self.noted.to_string())])?;
             report.digest = Some(stats.digest.iter().map(|byte| format!("{byte:02x}")).collect());
         }
         report.segments = u64::from(stats.segments);
@@ -355,27 +391,5 @@ impl Export<'_> {
         report.bytes_per_row = stats.bytes as f64 / report.rows.max(1) as f64;
         report.seconds = began.elapsed().as_secs_f64();
         Ok(report)
-    }
-}
-
-/// What the next segment will hold.
-#[derive(Default)]
-struct PendingSegment {
-    blocks: Vec<EncodedBlock>,
-    rows: u64,
-    bytes: usize,
-    through: Option<Position>,
-}
-
-impl PendingSegment {
-    fn add(&mut self, range: Encoded) {
-        self.rows += range.blocks.iter().map(|b| u64::from(b.rows())).sum::<u64>();
-        self.bytes += range.blocks.iter().map(EncodedBlock::byte_len).sum::<usize>();
-        self.blocks.extend(range.blocks);
-        self.through = Some(range.through);
-    }
-
-    fn is_full(&self) -> bool {
-        self.rows >= SEGMENT_ROWS || self.bytes >= SEGMENT_BYTES
     }
 }

@@ -16,6 +16,7 @@ mod fed;
 mod fill;
 mod job;
 mod judge;
+mod keys;
 mod or_set;
 mod pace;
 mod pipeline;
@@ -23,7 +24,9 @@ mod proof;
 mod ready;
 mod run;
 mod seed;
+mod segments;
 mod shapes;
+mod ship;
 mod space;
 mod subject;
 mod verify;
@@ -33,7 +36,7 @@ mod watch;
 mod writer;
 
 pub use against::{Against, CompareOptions, Comparison, verify_against};
-pub use apply::{ApplyReport, Deltas, apply};
+pub use apply::{ApplyReport, Deltas, UnlikeRange, apply};
 pub use clear::{RollbackReport, forget, rollback};
 pub use close::{CloseReport, close};
 pub use difference::{Difference, Held, RowVerdict};
@@ -41,7 +44,9 @@ pub use digest::digest;
 pub use error::RunError;
 pub use export::{Destination, ExportOptions, ExportReport, export};
 pub use job::percent;
-pub use run::run;
+pub use keys::key_digest;
+pub use run::{run, run_with_deltas};
+pub use segments::SegmentSize;
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
 pub use watch::LookOptions;
 
@@ -77,6 +82,8 @@ pub struct RunOptions {
     pub records_max: Option<u64>,
     /// How long a runner's heartbeat may stand still before it is replaced.
     pub lease: Duration,
+    /// How large the blocks and segments of deltas are that are written meanwhile.
+    pub segments: SegmentSize,
     /// Set from a signal handler: the job ends after its batch, resumable.
     pub cancel: Arc<AtomicBool>,
 }
@@ -92,6 +99,7 @@ impl Default for RunOptions {
             user_triggers_allowed: false,
             records_max: None,
             lease: Duration::from_secs(10),
+            segments: SegmentSize::default(),
             cancel: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -159,8 +167,12 @@ pub struct RunReport {
     pub batches: u64,
     /// The largest size of the WAL, in bytes.
     pub wal_bytes_max: u64,
-    /// Bytes of delta segments: none in this version.
+    /// Rows in the chain of deltas that was written meanwhile, those that came again included.
+    pub delta_rows: u64,
+    /// Bytes of that chain, of earlier runs too; 0 where none was written.
     pub delta_bytes: u64,
+    /// The digest that names the chain, where it is whole.
+    pub delta_digest: Option<String>,
     /// Seconds of pauses that a limit or a signal asked for.
     pub throttled_seconds: f64,
     /// Seconds in all.

@@ -15,6 +15,8 @@ pub struct RangeSql {
     through: String,
     /// The condition `key <= (?1..)` alone.
     through_first: String,
+    /// The condition `key >= (?1..)`.
+    from: String,
     /// The ORDER BY list that the b-tree has anyway.
     pub order: String,
 }
@@ -29,9 +31,10 @@ impl RangeSql {
             .iter()
             .map(|t| format!("{}{}", t.sql, if t.descending { " DESC" } else { "" }));
         Self {
-            after: beyond(scan, 1, false),
-            through: beyond(scan, terms.len() + 1, true),
-            through_first: beyond(scan, 1, true),
+            after: beyond(scan, 1, Side::After),
+            through: beyond(scan, terms.len() + 1, Side::Through),
+            through_first: beyond(scan, 1, Side::Through),
+            from: beyond(scan, 1, Side::From),
             order: crate::db::quote::list(order),
             terms,
         }
@@ -47,6 +50,12 @@ impl RangeSql {
         }
     }
 
+    /// The condition for rows from one key through another, both included, which are the parameters.
+    #[must_use]
+    pub fn between(&self) -> String {
+        format!("{} AND {}", self.from, self.through)
+    }
+
     /// The condition for rows after a key, which is the parameters; all rows where not `bounded`.
     #[must_use]
     pub fn after(&self, bounded: bool) -> &str {
@@ -60,16 +69,27 @@ impl RangeSql {
     }
 }
 
-/// `key > parameters`, or with `through` `key <= parameters`, in the b-tree's order.
-fn beyond(scan: &ScanKey, first: usize, through: bool) -> String {
+/// On which side of a key rows lie, in the b-tree's order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// After it.
+    After,
+    /// At it, or after it.
+    From,
+    /// At it, or before it.
+    Through,
+}
+
+/// `key > parameters`, `key >= parameters` or `key <= parameters`, in the b-tree's order.
+fn beyond(scan: &ScanKey, first: usize, side: Side) -> String {
     let terms = &scan.terms;
     let descending = terms.iter().filter(|t| t.descending).count();
     if descending == 0 || descending == terms.len() {
-        let operator = match (through, descending > 0) {
-            (false, false) => ">",
-            (false, true) => "<",
-            (true, false) => "<=",
-            (true, true) => ">=",
+        let operator = match (side, descending > 0) {
+            (Side::After, false) => ">",
+            (Side::After, true) => "<",
+            (Side::Through, false) | (Side::From, true) => "<=",
+            (Side::Through, true) | (Side::From, false) => ">=",
         };
         let names = crate::db::quote::list(terms.iter().map(|t| t.sql.clone()));
         let values = crate::db::quote::list((first..first + terms.len()).map(|i| format!("?{i}")));
@@ -79,13 +99,14 @@ fn beyond(scan: &ScanKey, first: usize, through: bool) -> String {
             format!("({names}) {operator} ({values})")
         };
     }
-    mixed(scan, first, through)
+    mixed(scan, first, side)
 }
 
 /// The lexicographic comparison spelled out, for keys whose columns differ in direction. The
 /// condition on the first column alone is implied; it is what the index search uses.
-fn mixed(scan: &ScanKey, first: usize, through: bool) -> String {
-    let operator = |descending: bool| if descending == through { ">" } else { "<" };
+fn mixed(scan: &ScanKey, first: usize, side: Side) -> String {
+    let before = side == Side::Through;
+    let operator = |descending: bool| if descending == before { ">" } else { "<" };
     let mut alternatives = Vec::new();
     for (i, term) in scan.terms.iter().enumerate() {
         let mut parts: Vec<String> = scan.terms[..i]
@@ -96,7 +117,7 @@ fn mixed(scan: &ScanKey, first: usize, through: bool) -> String {
         parts.push(format!("{} {} ?{}", term.sql, operator(term.descending), first + i));
         alternatives.push(format!("({})", parts.join(" AND ")));
     }
-    if through {
+    if side != Side::After {
         let equal: Vec<String> = scan
             .terms
             .iter()
@@ -163,6 +184,7 @@ mod tests {
         let range = RangeSql::new(&scan(&[("id", false)]));
         assert_eq!(range.within(true), "id > ?1 AND id <= ?2");
         assert_eq!(range.within(false), "id <= ?1");
+        assert_eq!(range.between(), "id >= ?1 AND id <= ?2");
         assert_eq!(range.next_parameter(true), 3);
     }
 
@@ -170,6 +192,7 @@ mod tests {
     fn equal_directions_are_a_row_value() {
         let range = RangeSql::new(&scan(&[("a", true), ("b", true)]));
         assert_eq!(range.within(true), "(a, b) < (?1, ?2) AND (a, b) >= (?3, ?4)");
+        assert_eq!(range.between(), "(a, b) <= (?1, ?2) AND (a, b) >= (?3, ?4)");
         assert_eq!(range.order, "a DESC, b DESC");
     }
 
@@ -180,6 +203,11 @@ mod tests {
         assert_eq!(
             range.within(false),
             "a <= ?1 AND ((a < ?1) OR (a = ?1 AND b > ?2) OR (a = ?1 AND b = ?2))"
+        );
+        assert_eq!(
+            range.between(),
+            "a >= ?1 AND ((a > ?1) OR (a = ?1 AND b < ?2) OR (a = ?1 AND b = ?2)) AND \
+             a <= ?3 AND ((a < ?3) OR (a = ?3 AND b > ?4) OR (a = ?3 AND b = ?4))"
         );
     }
 }

@@ -5,9 +5,9 @@ use rusqlite::Connection;
 use crate::db::quote::ident;
 use crate::db::{DbError, Doing};
 
-/// The version of the tables that this build creates. It reads and writes older ones as well:
-/// version 1 knows nothing of applied deltas, and the first `apply` brings it to this one; version 2
-/// knows nothing of sets.
+/// The version of the tables that this build creates. It reads and writes version 1 as well, which
+/// knows nothing of applied deltas, and version 2, which knows nothing of shipped ones and of sets:
+/// the next migration, the first `apply` or `run --deltas` brings a database to this version.
 pub const SCHEMA_VERSION: i64 = 3;
 
 const META: &str = "
@@ -71,6 +71,17 @@ CREATE TABLE _dotfill_sets (
   view TEXT NOT NULL,
   adds_made INTEGER NOT NULL CHECK (adds_made IN (0, 1)),
   removes_made INTEGER NOT NULL CHECK (removes_made IN (0, 1))
+);
+";
+
+const SHIPPED: &str = "
+CREATE TABLE _dotfill_shipped (
+  migration TEXT PRIMARY KEY NOT NULL,
+  place TEXT NOT NULL,
+  ordinal INTEGER NOT NULL,
+  digest BLOB NOT NULL,
+  last_id INTEGER NOT NULL,
+  walked INTEGER NOT NULL
 );
 ";
 
@@ -146,6 +157,14 @@ pub fn knows_applied(conn: &Connection) -> Result<bool, DbError> {
 /// # Errors
 /// As [`exists`].
 pub fn knows_sets(conn: &Connection) -> Result<bool, DbError> {
+    knows_shipped(conn)
+}
+
+/// True where the tables know of shipped deltas.
+///
+/// # Errors
+/// As [`exists`].
+pub fn knows_shipped(conn: &Connection) -> Result<bool, DbError> {
     Ok(version(conn)?.is_some_and(|version| version >= 3))
 }
 
@@ -157,33 +176,35 @@ pub fn knows_sets(conn: &Connection) -> Result<bool, DbError> {
 pub fn create(conn: &Connection) -> Result<(), DbError> {
     match version(conn)? {
         None => {
-            for part in [META, PHASED, APPLIED, SETS, OTHERS] {
+            for part in [META, PHASED, APPLIED, SHIPPED, SETS, OTHERS] {
                 conn.execute_batch(part).doing("create dotfill's tables")?;
             }
-            Ok(())
+            return Ok(());
         }
-        Some(SCHEMA_VERSION) => Ok(()),
-        Some(older) => upgrade(conn, older),
+        Some(1) => {
+            to_version_2(conn)?;
+            to_version_3(conn)?;
+        }
+        Some(2) => to_version_3(conn)?,
+        Some(_) => return Ok(()),
     }
-}
-
-/// Brings the tables to this version, one version after the other.
-fn upgrade(conn: &Connection, from: i64) -> Result<(), DbError> {
-    let what = "bring dotfill's tables to this version";
-    if from < 2 {
-        know_applied(conn)?;
-    }
-    conn.execute_batch(SETS).doing(what)?;
     conn.execute(
         "UPDATE _dotfill_meta SET value = ?1 WHERE key = 'schema_version'",
         [SCHEMA_VERSION],
     )
-    .doing(what)?;
+    .doing("bring dotfill's tables to the present version")?;
     Ok(())
 }
 
+/// From version 2 to 3.
+fn to_version_3(conn: &Connection) -> Result<(), DbError> {
+    [SHIPPED, SETS]
+        .iter()
+        .try_for_each(|part| conn.execute_batch(part).doing("bring dotfill's tables to version 3"))
+}
+
 /// From version 1 to 2: a CHECK cannot be altered, so the tables that have one are made again.
-fn know_applied(conn: &Connection) -> Result<(), DbError> {
+fn to_version_2(conn: &Connection) -> Result<(), DbError> {
     let what = "bring dotfill's tables to version 2";
     // Not renamed: that would have SQLite look at every view and trigger of the application.
     let tables = ["_dotfill_migrations", "_dotfill_changes"];
@@ -281,15 +302,16 @@ INSERT INTO _dotfill_changes VALUES
     }
 
     #[test]
-    fn version_1_is_read_and_brought_to_this_version() {
+    fn older_versions_are_read_and_brought_to_this_one() {
         let conn = Connection::open_in_memory().expect("a database");
         conn.execute_batch(VERSION_1).expect("version 1");
         assert!(exists(&conn).expect("a version"));
         assert!(!knows_applied(&conn).expect("a version"));
         let before: Vec<_> =
             ["_dotfill_migrations", "_dotfill_changes"].map(|t| dump(&conn, t)).to_vec();
-        create(&conn).expect("this version");
+        create(&conn).expect("version 3");
         assert!(knows_applied(&conn).expect("a version"));
+        assert!(knows_shipped(&conn).expect("a version"));
         assert!(knows_sets(&conn).expect("a version"));
         let after: Vec<_> =
             ["_dotfill_migrations", "_dotfill_changes"].map(|t| dump(&conn, t)).to_vec();
@@ -299,26 +321,18 @@ INSERT INTO _dotfill_changes VALUES
 
         // The same tables as a database gets that never had version 1.
         let fresh = Connection::open_in_memory().expect("a database");
-        create(&fresh).expect("this version");
+        create(&fresh).expect("version 3");
         let names = "(SELECT type, name FROM sqlite_schema ORDER BY 1, 2)";
         assert_eq!(dump(&conn, names), dump(&fresh, names));
-    }
 
-    #[test]
-    fn version_2_is_read_and_brought_to_this_version() {
-        let conn = Connection::open_in_memory().expect("a database");
-        create(&conn).expect("tables");
-        conn.execute_batch(
-            "DROP TABLE _dotfill_sets;
-             UPDATE _dotfill_meta SET value = 2 WHERE key = 'schema_version';",
-        )
-        .expect("version 2");
-        assert!(exists(&conn).expect("a version"));
+        // Version 2 had the one before the last.
+        let second = "DROP TABLE _dotfill_shipped; DROP TABLE _dotfill_sets;
+            UPDATE _dotfill_meta SET value = 2 WHERE key = 'schema_version'";
+        conn.execute_batch(second).expect("version 2");
         assert!(knows_applied(&conn).expect("a version"));
-        assert!(!knows_sets(&conn).expect("a version"));
-        create(&conn).expect("this version");
-        assert!(knows_sets(&conn).expect("a version"));
-        assert_eq!(dump(&conn, "_dotfill_sets"), Vec::<String>::new());
+        assert!(!knows_shipped(&conn).expect("a version"));
+        create(&conn).expect("version 3");
+        assert_eq!(dump(&conn, names), dump(&fresh, names));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod compare;
 mod digest;
 mod facts;
+mod keys;
 pub mod or_set;
 mod prover;
 mod report;
@@ -14,6 +15,7 @@ mod tree;
 pub use compare::{Compared, LeafVerdict, compare_leaves};
 pub use digest::{Checked, RangeCheck, RangeDigest, RowHasher};
 pub use facts::LeafSet;
+pub use keys::{KEYS_BYTES_MAX, KeySum, KeySummer, KeysOfRange, KeysReport, TableKeys, key_shape};
 pub use prover::{ProofError, Prover, RangeProof};
 pub use report::{ChangeDigest, DigestProblem, DigestReport};
 pub use shipped::{ShippedProof, ShippedProver};

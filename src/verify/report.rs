@@ -93,6 +93,12 @@ pub enum DigestProblem {
         /// What is wrong.
         problem: String,
     },
+    /// It is no key digest.
+    #[error("it is not what `dotfill digest MIGRATION --db FILE --keys` prints: {problem}")]
+    NoKeys {
+        /// What is wrong.
+        problem: String,
+    },
     /// A later dotfill wrote it.
     #[error(
         "it is a digest of format {found}, and this dotfill reads format {FORMAT}: use the same \
@@ -131,6 +137,10 @@ impl DigestReport {
         let malformed = |problem: String| DigestProblem::Malformed { problem };
         let value: serde_json::Value =
             serde_json::from_slice(text).map_err(|e| malformed(e.to_string()))?;
+        if super::KeysReport::is_one(&value) {
+            let problem = "it is a key digest, as --keys prints it for `dotfill export --keys-of`";
+            return Err(malformed(problem.to_owned()));
+        }
         match value.get("format") {
             None => return Err(malformed("it has no member \"format\"".to_owned())),
             Some(format) if format.as_u64() != Some(FORMAT) => {

@@ -47,6 +47,16 @@ fn a_whole_folder_is_described() {
 }
 
 #[test]
+fn rows_that_come_again_are_counted() {
+    let again = fixture().with_file_name("v1-again");
+    let said = call(&["inspect", &arg(&again), "--json"]).expect(0).json();
+    assert_eq!((&said["rows"], &said["changes"][0]["rows_again"]), (&102.into(), &2.into()));
+    assert_eq!(said["changes"][1]["rows_again"], 20);
+    let output = call(&["inspect", &arg(&again)]).expect(0);
+    assert!(output.stdout.contains("2 of them again, the last wins"), "{output:#?}");
+}
+
+#[test]
 fn a_saved_stream_is_described_alike() {
     let dir = tempfile::tempdir().unwrap();
     let stream = dir.path().join("saved");
@@ -111,4 +121,26 @@ fn what_is_no_chain_is_refused() {
     fs::write(&text, "these are no deltas at all").unwrap();
     let output = call(&["inspect", &arg(&text)]).expect(1);
     assert!(output.stdout.contains("does not begin as deltas do"), "{output:#?}");
+}
+
+/// Of blocks without keys: which they are, what they take, and whose keys they mean.
+#[test]
+fn implied_keys_are_the_receivers() {
+    let folder = fixture().with_file_name("v1-absent");
+    let output = call(&["inspect", &arg(&folder), "--rows", "110"]).expect(0);
+    for line in [
+        "36 rows without their keys, which the receiver must have: 2 blocks",
+        "segment 5, block 0: the receiver's keys from (81) through (100), 20 with a value, 0 without",
+        "segment 6, block 0: the receiver's keys from (101) through (131), 16 with a value, 15 without",
+        "(the receiver's key) = 'o1'",
+    ] {
+        assert!(output.stdout.contains(line), "{line}: {output:#?}");
+    }
+    let said = call(&["inspect", &arg(&folder), "--json"]).expect(0).json();
+    let machines = &said["changes"][0];
+    assert_eq!((&machines["blocks_implied"], &machines["rows_implied"]), (&2.into(), &36.into()));
+    let ranges = machines["implied"].as_array().unwrap();
+    let bytes: u64 = ranges.iter().map(|range| range["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(machines["bytes_implied"], bytes);
+    assert_eq!((&ranges[1]["first"][0], &ranges[1]["rows_absent"]), (&"101".into(), &15.into()));
 }

@@ -51,7 +51,7 @@ fn a_segment_tells_its_checkpoint_range_and_header() {
     while reader.next_item().unwrap().is_some() {}
     assert!(reader.is_whole());
     let stats = reader.finish().unwrap();
-    assert_eq!((stats.segments, stats.rows), (5, vec![100, 30, 9]));
+    assert_eq!((stats.segments, stats.rows), (6, vec![116, 30, 9]));
 }
 
 #[test]

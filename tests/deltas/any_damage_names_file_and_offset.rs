@@ -98,7 +98,7 @@ fn every_gap_is_found() {
         fs::remove_file(&path).unwrap();
         let error = verify_chain(dir.path()).expect_err(name);
         if i + 1 == files.len() {
-            assert!(matches!(error, DeltaError::Unfinished { after: 5, .. }), "{error}");
+            assert!(matches!(error, DeltaError::Unfinished { after: 6, .. }), "{error}");
         } else {
             let number = name.split_once('-').unwrap().0;
             assert!(matches!(error, DeltaError::Missing { .. }), "{error}");

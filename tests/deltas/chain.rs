@@ -112,9 +112,35 @@ pub fn implied(from: i64, rows: i64) -> Rows {
     let mut digest = KeyDigest::new();
     (from..from + rows).for_each(|id| digest.push([Datum::Integer(id).as_ref()]));
     let (first, last) = (vec![Datum::Integer(from)], vec![Datum::Integer(from + rows - 1)]);
-    let mut batch = Rows::implied(ImpliedKeys { first, last, digest: digest.finish() });
+    let mut batch =
+        Rows::implied(ImpliedKeys { first, last, digest: digest.finish(), absent: Vec::new() });
     for i in (0_u32..).zip(0..rows).map(|(i, _)| f64::from(i)) {
         batch.push([], Datum::Real(i / 4.0).as_ref());
+    }
+    batch
+}
+
+/// Values for some rows of `machines` whose keys are implied: every third row and a run have none.
+pub fn implied_some(from: i64, rows: u32) -> Rows {
+    let absent = |i: u32| i.is_multiple_of(3) || (10..16).contains(&i);
+    let mut digest = KeyDigest::new();
+    (0..rows).for_each(|i| digest.push([Datum::Integer(from + i64::from(i)).as_ref()]));
+    let (first, last) = (from, from + i64::from(rows) - 1);
+    let mut runs: Vec<std::ops::Range<u32>> = Vec::new();
+    for i in (0..rows).filter(|i| absent(*i)) {
+        match runs.last_mut() {
+            Some(run) if run.end == i => run.end += 1,
+            _ => runs.push(i..i + 1),
+        }
+    }
+    let mut batch = Rows::implied(ImpliedKeys {
+        first: vec![Datum::Integer(first)],
+        last: vec![Datum::Integer(last)],
+        digest: digest.finish(),
+        absent: runs,
+    });
+    for i in (0..rows).filter(|i| !absent(*i)) {
+        batch.push([], Datum::Text(format!("o{i}").into()).as_ref());
     }
     batch
 }
@@ -127,7 +153,33 @@ pub fn batches() -> Vec<(usize, Rows, &'static str)> {
         (1, events(0, 30), ""),
         (2, parts(), "d"),
         (0, implied(81, 20), "e"),
+        (0, implied_some(101, 31), "f"),
     ]
+}
+
+/// The batches of the chain of a run beside which others wrote: change, rows, checkpoint.
+pub fn batches_again() -> Vec<(usize, Rows, &'static str)> {
+    let mut changed = Rows::new(1);
+    for (id, value) in [(7, Datum::Null), (41, Datum::Text("changed".into()))] {
+        changed.push([Datum::Integer(id).as_ref()], value.as_ref());
+    }
+    vec![
+        (0, machines(1, 60), "fill:0:013c00000000000000"),
+        (1, events(0, 20), "fill:12:011400000000000000"),
+        (0, changed, "again:2"),
+        (1, events(0, 20), "again:fill:13:011400000000000000"),
+    ]
+}
+
+/// The same as its files.
+pub fn files_again() -> Vec<(String, Vec<u8>)> {
+    let sink = MemorySink::default();
+    let mut writer = ChainWriter::create(Box::new(sink.clone()), &header()).unwrap();
+    for (change, rows, checkpoint) in batches_again() {
+        writer.push(change, &[block(change, &rows)], checkpoint).unwrap();
+    }
+    writer.finish(&[("rows_pending", "0".to_owned())]).unwrap();
+    sink.files().into_iter().map(|(name, bytes)| (name.to_string(), bytes)).collect()
 }
 
 /// A block of one change of [`header`].

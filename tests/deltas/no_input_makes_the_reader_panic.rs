@@ -79,7 +79,7 @@ proptest! {
     /// Digests are no secret: whoever makes bytes can make theirs fit.
     #[test]
     fn a_sound_file_around_any_body(
-        which in 0_usize..7,
+        which in 0_usize..8,
         at in any::<prop::sample::Index>(),
         patch in proptest::collection::vec(any::<u8>(), 0..8),
         cut in any::<prop::sample::Index>(),
@@ -100,11 +100,15 @@ proptest! {
 
     #[test]
     fn a_sound_block_around_a_patched_content(
-        which in prop::sample::select(vec![1_usize, 2]),
+        which in prop::sample::select(vec![1_usize, 2, 3]),
         at in any::<prop::sample::Index>(),
         patch in proptest::collection::vec(any::<u8>(), 1..6),
     ) {
-        let rows = if which == 1 { chain::machines(1, 300) } else { chain::implied(1, 300) };
+        let rows = match which {
+            1 => chain::machines(1, 300),
+            2 => chain::implied(1, 300),
+            _ => chain::implied_some(1, 300),
+        };
         let file = with_block_of(&rows);
         let mut content = file;
         let at = at.index(content.len());
@@ -173,5 +177,64 @@ fn a_block_that_claims_to_expand_without_end_is_refused() {
         let stream = with_block(&content);
         let refused = ChainReader::open(Box::new(MemorySource::of(stream))).and_then(chain::read);
         assert!(refused.is_err(), "{claimed}");
+    }
+}
+
+/// The rows without a value are told in runs, which nobody needs to believe.
+#[test]
+fn a_block_that_claims_absent_rows_anywhere_is_refused() {
+    let rows = chain::implied_some(1, 31);
+    let content = with_block_of(&rows);
+    let decode = |content: &[u8]| {
+        let mut reader = ChainReader::open(Box::new(MemorySource::of(with_block(content))))?;
+        let header = reader.header().clone();
+        match reader.next_item()? {
+            Some(dotfill::delta::Item::Segment(segment)) => segment.decode(0, &header),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(decode(&content).unwrap(), rows);
+    // Rows, kind, columns, two keys of one integer, the digest: then the runs.
+    let at = 4 + 1 + 2 + 2 * (4 + 9) + 32;
+    let runs = usize::from(content[at]);
+    assert_eq!((content[4], &content[at + 1..at + 5]), (2, [0, 1, 2, 1].as_slice()));
+    let rest = &content[at + 1 + 2 * runs..];
+    let with = |runs: &[u8]| [&content[..at], runs, rest].concat();
+    // 16 values: the runs may begin at 0 and at any of 16 places after one.
+    for sound in
+        [&[1, 0, 1][..], &[1, 16, 1], &[2, 0, 5, 16, 9], &[2, 7, 1, 9, 1], &[1, 3, 0x80, 0x10]]
+    {
+        assert!(decode(&with(sound)).is_ok(), "{sound:?}");
+    }
+    for wrong in [
+        &[0][..],
+        &[1, 0, 0],
+        &[1, 17, 1],
+        &[2, 0, 1, 0, 1],
+        &[2, 7, 1, 10, 1],
+        &[1, 0, 0xf1, 0xff, 0x0f],
+        &[1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f],
+        &[0xff, 0xff, 0x7f, 0, 1],
+        &[2, 0, 1],
+    ] {
+        assert!(decode(&with(wrong)).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn runs_that_are_not_in_order_are_not_written() {
+    use dotfill::delta::Keys;
+    let sound = chain::implied_some(1, 31);
+    let header = chain::header();
+    let [empty, touching, beyond] = [&[3..3, 5..6][..], &[0..1, 1..2], &[0..1, 17..18, 19..20]]
+        .map(|absent| {
+            let mut rows = sound.clone();
+            let Keys::Implied(keys) = &mut rows.keys else { panic!() };
+            keys.absent = absent.to_vec();
+            encode_block(&header.shapes[0], &rows).map(|block| block.rows())
+        });
+    for (refused, word) in [(empty, "order"), (touching, "order"), (beyond, "beyond")] {
+        let error = refused.expect_err(word).to_string();
+        assert!(error.contains(word), "{error}");
     }
 }

@@ -80,7 +80,8 @@ fn implied_keys_are_at_most_five_and_a_half_bytes() {
         }
         let bound = |key: &String| vec![Datum::Text(key.clone().into_bytes())];
         let (first, last) = (bound(&keys[0]), bound(&keys[n - 1]));
-        let mut rows = Rows::implied(ImpliedKeys { first, last, digest: digest.finish() });
+        let mut rows =
+            Rows::implied(ImpliedKeys { first, last, digest: digest.finish(), absent: Vec::new() });
         for _ in 0..n {
             rows.push([], ValueRef::Text(value(&mut noise).as_bytes()));
         }

@@ -1,12 +1,14 @@
 //! What deltas do where users have written, where rows are missing, and while others write: on
 //! plain tables, and on real cr-sqlite replicas.
 
+use std::fs;
+
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::common::{Client, plain_db};
 use crate::deltas::{apply_deltas, expect_apply_error, export, try_apply};
-use crate::job::{Job, assert_none, assert_sound, one_column};
+use crate::job::{Job, assert_none, assert_sound, column, migration as migration_of, one_column};
 use crate::watch::AfterCommit;
 use dotfill::engine::Outcome;
 use dotfill::migration::Migration;
@@ -349,4 +351,34 @@ fn a_null_is_a_value_too() {
     let held: Option<String> =
         to.query_row("SELECT target FROM t WHERE id = 'k0100'", [], |row| row.get(0)).unwrap();
     assert_eq!(held, None);
+}
+
+/// What was done of one chain says nothing of another, whose files come before the place where the
+/// first one ended.
+#[test]
+fn rows_of_a_newer_chain_are_remembered_too() {
+    let columns = |name: &str| column("t", name, "TEXT", "'v-' || src", "delivery = 'derive'");
+    let migration = migration_of(&format!("id = \"m\"\n{}{}", columns("one"), columns("two")));
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["a.db", "b.db"] {
+        Client::open(&path(name)).execute_batch(&format!("{TABLE}{ROWS}")).unwrap();
+    }
+    let a = Client::open(&path("a.db"));
+    let job = Job::new(path("a.db"), migration.clone());
+    job.run();
+    export(path("a.db"), &migration, &path("first"));
+    assert_eq!(apply_deltas(path("b.db"), &path("first")).segments, 2, "premise");
+    a.execute_batch("INSERT INTO t (id, src, n) VALUES ('k9999', 'new', 201)").unwrap();
+    job.run();
+    for place in ["second", "first", "second"] {
+        if !path(place).exists() {
+            export(path("a.db"), &migration, &path(place));
+        }
+        let report = apply_deltas(path("b.db"), &path(place));
+        assert_eq!((report.rows_pending, report.rows_deleted), (2, 0), "{place}");
+    }
+    fs::rename(path("second"), path("old")).unwrap();
+    fs::rename(path("first"), path("second")).unwrap();
+    assert_eq!(apply_deltas(path("b.db"), &path("second")).rows_deleted, 0);
 }

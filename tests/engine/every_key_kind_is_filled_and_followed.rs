@@ -3,7 +3,7 @@
 //! the same rows without the values gets them by deltas.
 
 use crate::common::{PlainDb, plain_db};
-use crate::deltas::{apply_deltas, export, try_export};
+use crate::deltas::{apply_deltas, export, export_for, try_export, try_export_for};
 use crate::job::{Job, assert_none, assert_sound, objects, one_column};
 use crate::watch::AfterCommit;
 use dotfill::engine::Outcome;
@@ -178,6 +178,10 @@ impl Kind {
             let error = try_export(from.db().as_ref(), migration, &dir, &Quiet);
             let error = error.expect_err("a refusal").to_string();
             assert!(error.contains("holds a NULL"), "{error}");
+            let error =
+                try_export_for(from.db().as_ref(), from.db().as_ref(), migration, &dir, &Quiet);
+            let error = error.expect_err("a refusal").to_string();
+            assert!(error.contains("holds a NULL"), "{error}");
             return;
         }
         let count = |conn: &Connection, what: &str| -> u64 {
@@ -202,6 +206,19 @@ impl Kind {
         assert_sound(&to);
         let again = apply_deltas(to.db(), &dir);
         assert_eq!((again.rows_written, again.rows_unchanged), (0, exported.rows));
+
+        // The same without keys, which the other replica has.
+        let to = self.copy_without_values(from);
+        let short = folder.path().join("short");
+        let implied = export_for(to.db(), from.db(), migration, &short);
+        assert_eq!((implied.rows, implied.rows_implied), (exported.rows, exported.rows));
+        assert_eq!(implied.rows_user, exported.rows_user);
+        let written = applied.rows_written;
+        let applied = apply_deltas(to.db(), &short);
+        assert_eq!((applied.rows, applied.rows_written), (exported.rows, written));
+        assert_eq!((applied.rows_pending, applied.rows_unlike), (0, 0));
+        assert_eq!(count(&to, &wrong), 0, "rows that did not get their value");
+        assert_sound(&to);
 
         // The deltas come before the rows.
         let late = plain_db(self.schema);

@@ -154,6 +154,31 @@ fn and_has_the_same_clock_rows_as_the_others() {
     assert_eq!(pair.a.owner(1).as_deref(), Some("user"));
 }
 
+/// cr-sqlite has brought the rows, so that no key has to be sent: users' cells stay, and not one
+/// change record is made.
+#[test]
+fn and_needs_no_keys() {
+    let pair = closed();
+    let new = joiner(&pair);
+    let dir = new.folder().join("deltas");
+    let keys = dotfill(&["digest", &pair.migration, "--db", new.db(), "--keys"]).expect_code(0);
+    let file = new.folder().join("keys.json");
+    fs::write(&file, &keys.stdout).unwrap();
+    let [dir_arg, file] = [&dir, &file].map(|path| path.to_str().unwrap());
+    let command = ["export", "machines-owner", "--db", pair.a.db(), "--deltas", dir_arg];
+    let exported =
+        dotfill(&[&command[..], &["--keys-of", file, "--json"]].concat()).expect_complete();
+    assert_eq!((exported.counter("rows"), exported.counter("rows_implied")), (17, 17));
+    let applied = apply(&new, &dir);
+    assert_eq!((applied.counter("rows_written"), applied.counter("rows_unlike")), (17, 0));
+    assert_eq!(new.machines_rows(), pair.a.machines_rows());
+    assert_eq!(digest(&new), digest(&pair.a));
+    // A row that comes by replication does not make the same command fail.
+    pair.a.run("INSERT INTO machines (id, app) VALUES (5000, 'x')", []);
+    merge(&pair.a, &new);
+    assert_eq!(apply(&new, &dir).counter("rows_unlike"), 0);
+}
+
 /// `dotfill export .. --deltas - | dotfill apply - ..`, as over ssh.
 #[test]
 fn and_takes_them_from_a_stream() {

@@ -131,9 +131,12 @@ def reals(values):
     return stored(bytes(w[i] for i in range(8) for w in words))
 
 
-def block(rows, columns, implied=None):
-    body = struct.pack("<IBH", rows, 0 if implied is None else 1, len(columns))
+def block(rows, columns, implied=None, runs=()):
+    kind = 0 if implied is None else 2 if runs else 1
+    body = struct.pack("<IBH", rows, kind, len(columns))
     body += implied or b""
+    if runs:
+        body += varint(len(runs)) + b"".join(varint(n) for run in runs for n in run)
     body += b"".join(counted(c) for c in columns)
     body = struct.pack("<I", len(body) + 36) + body
     return body + b3(body)
@@ -191,6 +194,55 @@ def ulid(n):
 def uuid(n):
     h = f"{n:032x}"
     return "-".join([h[:8], h[8:12], h[12:16], h[16:20], h[20:]]).encode()
+
+
+def value(datum):
+    """A value as keys are hashed and bounds are written."""
+    tag, content = datum
+    if tag == 1:
+        return b"\x01" + struct.pack("<q", content)
+    if tag == 2:
+        return b"\x02" + struct.pack("<d", content)
+    return bytes([tag]) + struct.pack("<Q", len(content)) + content
+
+
+def implied(keys):
+    """What stands for the keys of a range, and what a reader must find."""
+    encoded = [b"".join(map(value, key)) for key in keys]
+    hasher = blake3.blake3(derive_key_context="dotfill 2026-11 implied keys v1")
+    hasher.update(b"".join(encoded))
+    digest = hasher.digest()
+    told = {"first": encoded[0].hex(), "last": encoded[-1].hex(), "digest": digest.hex()}
+    return counted(encoded[0]) + counted(encoded[-1]) + digest, told
+
+
+def implied_blocks():
+    """Keys that are not shipped, of every kind: all rows have a value, or some have none."""
+    kinds = [
+        (0, [[(1, i * 3 - 7)] for i in range(20)]),
+        (1, [[(3, ulid(0x0190 << 112 | i * 3**50))] for i in range(20)]),
+        (2, [[(2, i / 4), (4, bytes([i]) * i)] for i in range(20)]),
+    ]
+    made, told = [[], [], []], []
+    for change, keys in kinds:
+        for runs in [(), ((0, 1),), ((3, 2), (1, 4), (9, 1)), ((20, 300),)]:
+            places, at = [], 0
+            for gap, length in runs:
+                places.append([at + gap, at + gap + length])
+                at += gap + length
+            absent = sum(end - start for start, end in places)
+            more = keys
+            if absent > 100:
+                # The digest is opaque to a reader: it need not be of as many keys.
+                more = keys[:1] + keys[-1:]
+            bounds, block_told = implied(more)
+            count = 20 - absent if absent < 20 else 20
+            values = [b"v%d" % i for i in range(count)]
+            column_of_values = column(3, dictionary(values))
+            made[change].append(block(count, [column_of_values], bounds, runs))
+            block_told["values"] = [text(v) for v in values]
+            told.append({"change": change, **block_told, "absent": places})
+    return made, told
 
 
 def integer_keys():
@@ -252,7 +304,22 @@ def main():
     chain.manifest(3, counts)
     lines = ",\n".join(json.dumps(row) for row in rows)
     stream = b"".join(chain.files).hex()
-    sys.stdout.write(f'{{"stream": "{stream}",\n"rows": [\n{lines}\n]}}\n')
+    sys.stdout.write(f'{{"stream": "{stream}",\n"rows": [\n{lines}\n],\n')
+    sys.stdout.write(f'"implied": {implied_chain()}}}\n')
+
+
+def implied_chain():
+    """A chain of its own, so that the first one stays as it was."""
+    chain, counts = Chain(), [0, 0, 0]
+    chain.header([("machines", ["id"]), ("events", ["id"]), ("parts", ["a", "b"])])
+    made, told = implied_blocks()
+    for b in told:
+        counts[b["change"]] += len(b["values"])
+    for change, blocks in enumerate(made):
+        chain.segment(change, counts[change], blocks)
+    chain.manifest(3, counts)
+    lines = ",\n".join(json.dumps(b) for b in told)
+    return f'{{"stream": "{b"".join(chain.files).hex()}",\n"blocks": [\n{lines}\n]}}'
 
 
 main()

@@ -1,5 +1,9 @@
 //! What stands before the first row is written: the column, the side tables, the position.
 
+use std::path::Path;
+
+use super::again::AgainKeys;
+use super::chain::is_of;
 use super::report::ApplyReport;
 use super::{Apply, Column, Replica};
 use crate::delta::{ChainHeader, ChainStats, Scope};
@@ -15,7 +19,7 @@ impl<'r, 'a> Apply<'r, 'a> {
         job: &'r mut Job<'a>,
         header: &ChainHeader,
         known: Option<ChainStats>,
-        place: String,
+        folder: Option<&Path>,
     ) -> Result<Self, RunError> {
         let id = job.id().to_owned();
         let phase = MigrationRow::read(job.session.conn(), &id)?.map(|row| row.phase);
@@ -45,21 +49,27 @@ impl<'r, 'a> Apply<'r, 'a> {
             }
             changes.push(Column { ready, is_shipped, overwrite });
         }
-        let reached = if partial { None } else { Some(reached(job, place)?) };
+        let reached = if partial { None } else { Some(reached(job, folder)?) };
+        let (reached, was_proven) = reached.map_or((None, false), |(row, p)| (Some(row), p));
         let report = ApplyReport::new(&id, known.map(|stats| stats.rows.iter().sum()));
-        Ok(Self { job, changes, reached, replica, is_idle: false, report })
+        let again = AgainKeys::new();
+        Ok(Self { job, changes, reached, replica, is_idle: false, was_proven, again, report })
     }
 }
 
-/// How far earlier calls came.
-fn reached(job: &mut Job<'_>, place: String) -> Result<AppliedRow, RunError> {
+/// How far earlier calls came with this chain, and whether they proved all of it. What was done of
+/// another one says nothing of this, and of a stream nobody knows which one it is.
+fn reached(job: &mut Job<'_>, folder: Option<&Path>) -> Result<(AppliedRow, bool), RunError> {
     let migration = job.id().to_owned();
     let before = AppliedRow::read(job.session.conn(), &migration)?;
+    let before = before.filter(|row| folder.is_some_and(|dir| is_of(dir, row)));
+    let was_proven = before.as_ref().is_some_and(|row| row.whole);
     let (ordinal, digest, rows_done) =
         before.map_or((0, Vec::new(), 0), |row| (row.ordinal, row.digest, row.rows_done));
+    let place = folder.map_or_else(|| "-".to_owned(), |dir| dir.display().to_string());
     let reached = AppliedRow { migration, place, ordinal, digest, rows_done, whole: false };
     job.session.transact_again(|conn| Ok(reached.save(conn)?))?;
-    Ok(reached)
+    Ok((reached, was_proven))
 }
 
 /// Makes a change ready, looking again where the schema was changed meanwhile.

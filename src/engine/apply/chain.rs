@@ -1,6 +1,7 @@
 //! Opening a chain, and everything about it that is checked before anything is written.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,46 +10,55 @@ use crossbeam::channel::{RecvTimeoutError, bounded};
 
 use super::Deltas;
 use crate::delta::{
-    ChainHeader, ChainReader, ChainStats, DeltaError, DirectorySource, StreamSource,
+    ChainHeader, ChainReader, ChainStats, Coming, DirectorySource, FileKind, FileName, Item,
+    StreamSource,
 };
 use crate::engine::proof::reader;
 use crate::engine::{RunError, shapes};
 use crate::migration::Migration;
 use crate::plan::{PlanError, resolve_shipped};
+use crate::state::AppliedRow;
 
 /// How often a signal is looked for while a stream has not begun.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Opens a chain; of a folder everything is verified first, and its rows per change are known.
-pub(super) fn open(
-    deltas: Deltas,
-    cancel: &AtomicBool,
-) -> Result<(ChainReader, Option<ChainStats>), RunError> {
+/// What is known of a chain before any of it is applied.
+#[derive(Default)]
+pub(super) struct Known {
+    /// What it holds, where it is whole.
+    pub stats: Option<ChainStats>,
+    /// True where rows come again.
+    pub comes_again: bool,
+}
+
+/// Opens a chain; of a folder everything is verified first.
+pub(super) fn open(deltas: Deltas, cancel: &AtomicBool) -> Result<(ChainReader, Known), RunError> {
     match deltas {
         Deltas::Stream(stream) => {
             let source = StreamSource::new("standard input", stream);
-            Ok((begin(source, cancel)?, None))
+            Ok((begin(source, cancel)?, Known::default()))
         }
         Deltas::Folder(dir) => {
-            let known = match verify(&dir, cancel) {
-                Err(RunError::Delta(DeltaError::Unfinished { .. })) => None,
-                other => Some(other?),
-            };
-            let source = DirectorySource::open(&dir);
-            Ok((ChainReader::open(Box::new(source))?, known))
+            let known = verify(&dir, cancel)?;
+            Ok((ChainReader::open(Box::new(DirectorySource::open(&dir)))?, known))
         }
     }
 }
 
-/// Verifies a whole folder without decompressing anything.
-fn verify(dir: &Path, cancel: &AtomicBool) -> Result<ChainStats, RunError> {
+/// Verifies a folder, as far as it goes, without decompressing anything.
+fn verify(dir: &Path, cancel: &AtomicBool) -> Result<Known, RunError> {
     let mut chain = ChainReader::open_directory(dir)?;
-    while chain.next_item()?.is_some() {
+    let mut known = Known::default();
+    while let Some(item) = chain.next_item()? {
+        if let Item::Segment(segment) = item {
+            known.comes_again |= segment.coming() == Some(Coming::Again);
+        }
         if cancel.load(Ordering::Relaxed) {
             return Err(RunError::Interrupted { doing: "verifying the deltas" });
         }
     }
-    Ok(chain.finish()?)
+    known.stats = chain.is_whole().then(|| chain.stats().clone());
+    Ok(known)
 }
 
 /// Waits for the beginning of a stream, which may never come, or for a signal.
@@ -74,6 +84,19 @@ fn begin(
             }
         }
     }
+}
+
+/// True where the file that an earlier call came to is in this folder.
+pub(super) fn is_of(dir: &Path, reached: &AppliedRow) -> bool {
+    let name = FileName { ordinal: reached.ordinal, kind: FileKind::Segment };
+    let end = -i64::try_from(reached.digest.len()).unwrap_or(0);
+    let mut digest = Vec::new();
+    let read = File::open(dir.join(name.to_string())).and_then(|mut file| {
+        file.seek(SeekFrom::End(end))?;
+        file.read_to_end(&mut digest)
+    });
+    // What cannot be read is not the same; reading the chain says why.
+    read.is_ok() && !digest.is_empty() && digest == reached.digest
 }
 
 /// The migration that a chain carries.

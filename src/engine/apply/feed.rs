@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::delta::{ChainHeader, ChainReader, DeltaError, Item, Keys, Rows, Segment};
+use super::implied::{Resolver, Unlike};
+use crate::delta::{ChainHeader, ChainReader, Coming, DeltaError, Item, Keys, Rows, Segment};
 use crate::engine::RunError;
 use crate::state::AppliedRow;
-use crate::write::Slice;
+use crate::write::{Place, Slice};
 
-/// How the checkpoints of an export begin: its rows come in the order of their keys, each once, so
-/// that a row which is found wrong can be written again by itself.
-pub(in crate::engine) const EACH_KEY_ONCE: &str = "keys:";
 /// Blocks that are decoded ahead of the writer.
 const AHEAD: usize = 2;
 /// Rows that are proven together where nothing is written.
@@ -59,11 +57,15 @@ pub(super) struct Batch {
     /// True where an earlier call has written it: it is proven again, and written where it is not
     /// right.
     pub is_done: bool,
+    /// True where its rows may have come before.
+    pub is_again: bool,
 }
 
 /// What comes next.
 pub(super) enum Fed {
     Batch(Batch),
+    /// A block implies keys which this replica does not have: none of it is fed.
+    Unlike(Unlike),
     /// Nothing has come for a while.
     Waiting,
     /// Everything that is there has been fed, and more may come: the chain is followed.
@@ -88,6 +90,7 @@ struct Block {
     digest: [u8; 32],
     /// Rows of its file before it.
     first: u64,
+    is_again: bool,
     rows: Arc<Rows>,
 }
 
@@ -104,6 +107,7 @@ struct Part {
     slice: Slice,
     reached: Position,
     is_done: bool,
+    is_again: bool,
 }
 
 /// Batches of a chain, in order.
@@ -112,6 +116,8 @@ pub(super) struct Feed {
     /// How far earlier calls came, while that is ahead of us.
     done: Position,
     waiting: VecDeque<Part>,
+    resolver: Resolver,
+    unlike: Option<Unlike>,
     /// What the decoder said last, where nothing came after it.
     idle: Option<End>,
     end: Option<End>,
@@ -123,7 +129,12 @@ impl Feed {
     /// Nobody waits for the decoder's thread to end: it may be reading from a pipe that says nothing.
     /// It ends when it finds that nobody listens. Where the chain is followed, it looks for more now
     /// and then.
-    pub(super) fn start(chain: ChainReader, done: Option<Position>, follow: bool) -> Self {
+    pub(super) fn start(
+        chain: ChainReader,
+        done: Option<Position>,
+        resolver: Resolver,
+        follow: bool,
+    ) -> Self {
         let (send, blocks) = bounded(AHEAD);
         std::thread::spawn(move || {
             if let Err(error) = decode(chain, follow, &send) {
@@ -132,12 +143,16 @@ impl Feed {
             }
         });
         let done = done.unwrap_or_default();
-        Self { blocks, done, waiting: VecDeque::new(), idle: None, end: None }
+        let waiting = VecDeque::new();
+        Self { blocks, done, waiting, resolver, unlike: None, idle: None, end: None }
     }
 
     /// The next batch of about `rows` rows; of more where they are only to be proven, which locks
     /// nobody out.
     pub(super) fn next(&mut self, rows: u64) -> Result<Fed, RunError> {
+        if let Some(unlike) = self.unlike.take() {
+            return Ok(Fed::Unlike(unlike));
+        }
         let mut rows = usize::try_from(rows).unwrap_or(usize::MAX).max(1);
         let mut batch: Option<Batch> = None;
         loop {
@@ -152,8 +167,7 @@ impl Feed {
                 break;
             }
             let Some(part) = self.waiting.pop_front() else { break };
-            if batch.as_ref().is_some_and(|b| b.change != part.change || b.is_done != part.is_done)
-            {
+            if batch.as_ref().is_some_and(|batch| !part.fits(batch)) {
                 self.waiting.push_front(part);
                 break;
             }
@@ -162,6 +176,11 @@ impl Feed {
                 self.waiting.push_front(rest);
             }
             part.join(&mut batch);
+        }
+        if batch.is_none()
+            && let Some(unlike) = self.unlike.take()
+        {
+            return Ok(Fed::Unlike(unlike));
         }
         Ok(match (batch, self.end, self.idle.take()) {
             (Some(batch), _, _) => Fed::Batch(batch),
@@ -173,9 +192,9 @@ impl Feed {
 
     /// Waits a moment for the next block where none waits here.
     fn has_more(&mut self) -> Result<bool, RunError> {
-        while self.waiting.is_empty() && self.end.is_none() {
+        while self.waiting.is_empty() && self.end.is_none() && self.unlike.is_none() {
             match self.blocks.recv_timeout(WAIT) {
-                Ok(Sent::Block(block)) => self.take(block),
+                Ok(Sent::Block(block)) => self.take(block)?,
                 Ok(Sent::End(end)) => self.end = Some(end),
                 Ok(Sent::Idle(end)) => {
                     self.idle = Some(end);
@@ -191,9 +210,33 @@ impl Feed {
         Ok(!self.waiting.is_empty())
     }
 
-    /// Cuts a block where earlier calls stopped.
-    fn take(&mut self, block: Block) {
-        let Block { change, ordinal, digest, first, rows } = block;
+    /// A block with its keys, whose first `done` rows earlier calls have written; `None` where it
+    /// implies keys that this replica does not have.
+    fn with_keys(
+        &mut self,
+        change: usize,
+        rows: Arc<Rows>,
+        done: usize,
+    ) -> Result<Option<Arc<Rows>>, RunError> {
+        let Keys::Implied(implied) = &rows.keys else { return Ok(Some(rows)) };
+        if let Some(keys) = self.resolver.resolve(change, &rows)? {
+            let values = Arc::unwrap_or_clone(rows).values;
+            return Ok(Some(Arc::new(Rows { keys, values })));
+        }
+        self.unlike = Some(Unlike {
+            change,
+            first: implied.first.clone(),
+            last: implied.last.clone(),
+            rows: rows.len() as u64,
+            is_done: done == rows.len(),
+        });
+        Ok(None)
+    }
+
+    /// Finds out the keys of a block, and cuts it where earlier calls stopped.
+    fn take(&mut self, block: Block) -> Result<(), RunError> {
+        let Block { change, ordinal, digest, first, is_again, rows } = block;
+        let place = Place::new(ordinal, first);
         if ordinal == self.done.ordinal && self.done.digest != digest {
             // Another chain: what was done of the former says nothing of this one.
             self.done = Position::default();
@@ -206,19 +249,25 @@ impl Feed {
             }
             std::cmp::Ordering::Greater => 0,
         };
+        let Some(rows) = self.with_keys(change, rows, done)? else { return Ok(()) };
         for (range, is_done) in [(0..done, true), (done..rows.len(), false)] {
             if range.is_empty() {
                 continue;
             }
             let reached =
                 Position { ordinal, digest: digest.to_vec(), rows_done: first + range.end as u64 };
-            let slice = Slice { rows: Arc::clone(&rows), range };
-            self.waiting.push_back(Part { change, slice, reached, is_done });
+            let slice = Slice { rows: Arc::clone(&rows), range, place: place.clone() };
+            self.waiting.push_back(Part { change, slice, reached, is_done, is_again });
         }
+        Ok(())
     }
 }
 
 impl Part {
+    fn fits(&self, batch: &Batch) -> bool {
+        (self.change, self.is_done, self.is_again) == (batch.change, batch.is_done, batch.is_again)
+    }
+
     /// The first `rows` rows, and the rest.
     fn cut(mut self, rows: usize) -> (Self, Option<Self>) {
         let range = self.slice.range.clone();
@@ -228,9 +277,9 @@ impl Part {
         let middle = range.start + rows;
         let rest = Self {
             change: self.change,
-            slice: Slice { rows: Arc::clone(&self.slice.rows), range: middle..range.end },
+            slice: Slice { range: middle..range.end, ..self.slice.clone() },
             reached: self.reached.clone(),
-            is_done: self.is_done,
+            ..self
         };
         self.slice.range = range.start..middle;
         self.reached.rows_done -= (range.end - middle) as u64;
@@ -238,15 +287,15 @@ impl Part {
     }
 
     fn join(self, batch: &mut Option<Batch>) {
-        let Self { change, slice, reached, is_done } = self;
+        let Self { change, slice, reached, is_done, is_again } = self;
         let rows = slice.range.len() as u64;
-        match batch {
-            Some(batch) => {
-                batch.rows += rows;
-                batch.reached = reached;
-                batch.slices.push(slice);
-            }
-            None => *batch = Some(Batch { change, slices: vec![slice], rows, reached, is_done }),
+        if let Some(batch) = batch {
+            batch.rows += rows;
+            batch.reached = reached;
+            batch.slices.push(slice);
+        } else {
+            let slices = vec![slice];
+            *batch = Some(Batch { change, slices, rows, reached, is_done, is_again });
         }
     }
 }
@@ -286,26 +335,23 @@ fn send_blocks(
     header: &ChainHeader,
     blocks: &Sender<Sent>,
 ) -> Result<bool, DeltaError> {
-    let unsupported = |what: &str| DeltaError::Unsupported {
-        file: segment.name().to_owned(),
-        offset: 0,
-        what: what.to_owned(),
+    let Some(coming) = segment.coming() else {
+        return Err(DeltaError::Unsupported {
+            file: segment.name().to_owned(),
+            offset: 0,
+            what: "rows of which it does not say how they come".to_owned(),
+        });
     };
-    if !segment.checkpoint().starts_with(EACH_KEY_ONCE) {
-        return Err(unsupported("rows that may come twice"));
-    }
     let mut first = 0;
     for i in 0..segment.blocks() {
         let rows = segment.decode(i, header)?;
-        if let Keys::Implied(_) = rows.keys {
-            return Err(unsupported("rows without keys"));
-        }
         let (count, rows) = (rows.len() as u64, Arc::new(rows));
         let block = Block {
             change: segment.change(),
             ordinal: segment.ordinal(),
             digest: segment.digest(),
             first,
+            is_again: coming == Coming::Again,
             rows,
         };
         if blocks.send(Sent::Block(block)).is_err() {

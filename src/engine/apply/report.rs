@@ -4,10 +4,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::feed::{Batch, End};
+use super::implied::Unlike;
 use super::tally::Tally;
-use crate::db::DbError;
+use crate::db::{DbError, to_json};
 use crate::engine::job::Job;
 use crate::engine::{Outcome, Stop};
+use crate::split::Position;
 use crate::state::MigrationRow;
 use crate::write::AppliedCount;
 
@@ -45,6 +47,16 @@ pub struct ApplyReport {
     pub rows_arrived: u64,
     /// Rows of the chain that were deleted here.
     pub rows_deleted: u64,
+    /// Rows of ranges that an earlier call has applied and proven, and whose keys, which the deltas do
+    /// not ship, have changed since: not looked at again.
+    pub rows_changed: u64,
+    /// Rows of ranges whose keys, which the deltas do not ship, are not those of this replica: nothing
+    /// of these ranges was written by this call.
+    pub rows_unlike: u64,
+    /// How many such ranges.
+    pub ranges_unlike: u64,
+    /// The first of them.
+    pub first_unlike: Option<UnlikeRange>,
     /// Bytes of the chain.
     pub delta_bytes: u64,
     /// Write transactions that carried rows.
@@ -57,6 +69,19 @@ pub struct ApplyReport {
     pub seconds: f64,
     /// Rows of the chain per second.
     pub rows_per_second: f64,
+}
+
+/// A range of a chain whose keys are not those of this replica.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct UnlikeRange {
+    /// The table.
+    pub table: String,
+    /// The key of its first row where it was exported, as [`crate::db::to_json`] writes values.
+    pub first: Vec<Value>,
+    /// That of its last row.
+    pub last: Vec<Value>,
+    /// Values for it in the chain.
+    pub rows: u64,
 }
 
 impl ApplyReport {
@@ -77,6 +102,10 @@ impl ApplyReport {
             rows_pending: 0,
             rows_arrived: 0,
             rows_deleted: 0,
+            rows_changed: 0,
+            rows_unlike: 0,
+            ranges_unlike: 0,
+            first_unlike: None,
             delta_bytes: 0,
             batches: 0,
             wal_bytes_max: 0,
@@ -105,6 +134,46 @@ impl ApplyReport {
         self.rows_user_written = tally.user;
         self.rows_deleted = tally.deleted;
         self.rows_unchanged = tally.right.saturating_sub(self.rows_written + self.rows_noted);
+    }
+
+    /// Adds a range whose keys are others; returns what is to be said of it.
+    pub(super) fn add_unlike(&mut self, table: &str, unlike: &Unlike) -> String {
+        self.ranges_unlike += 1;
+        self.rows_unlike += unlike.rows;
+        let json = |key: &[_]| key.iter().map(to_json).collect();
+        self.first_unlike.get_or_insert_with(|| UnlikeRange {
+            table: table.to_owned(),
+            first: json(&unlike.first),
+            last: json(&unlike.last),
+            rows: unlike.rows,
+        });
+        let [first, last] = [&unlike.first, &unlike.last].map(|key| Position(key.clone()));
+        format!(
+            "table {table}: the keys from ({first}) through ({last}) are not those that the deltas \
+             imply; nothing of that range is written"
+        )
+    }
+
+    /// True where a range has other keys than the chain implies.
+    pub(super) fn lacks_keys(&self) -> bool {
+        self.ranges_unlike > 0
+    }
+
+    /// Everything was applied but ranges that have other keys.
+    pub(super) fn unlike(mut self) -> Self {
+        self.outcome = Outcome::Failed;
+        let ranges = if self.ranges_unlike == 1 { "range" } else { "ranges" };
+        let first = self.first_unlike.as_ref().map_or_else(String::new, |first| {
+            let key = |key: &[Value]| Value::from(key.to_vec()).to_string();
+            let (from, to) = (key(&first.first), key(&first.last));
+            format!("; the first is of table {}, from {from} through {to}", first.table)
+        });
+        self.reason = Some(format!(
+            "{} {ranges} with {} rows imply keys that this replica does not have, or not alone, and \
+             nothing of them was written{first}",
+            self.ranges_unlike, self.rows_unlike
+        ));
+        self
     }
 
     /// What is kept of it in the database.

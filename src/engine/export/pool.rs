@@ -6,20 +6,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam::channel::{Receiver, Sender};
 
 use crate::db::{DbError, Doing};
-use crate::delta::{DeltaError, EncodedBlock, Shape, encode_block};
+use crate::delta::{EncodedBlock, Shape};
 use crate::engine::RunError;
 use crate::engine::proof::reader;
+use crate::engine::segments::encode;
 use crate::layout::Target;
 use crate::scan::{ExportReader, Ownership};
-use crate::split::{Position, Range, Splitter};
+use crate::split::Position;
 
-/// Rows of a range, which becomes a block.
-const RANGE_ROWS: u64 = 8192;
+use super::implied::{Cutter, Piece, Region};
 
 /// A range that was read and encoded.
 pub(super) struct Encoded {
     pub through: Position,
     pub blocks: Vec<EncodedBlock>,
+    /// Rows whose keys the receiver must have.
+    pub implied: u64,
     pub user: u64,
     pub noted: u64,
     pub passed: u64,
@@ -37,28 +39,28 @@ impl Drop for Leaving<'_> {
 /// A connection for who passes each page once. A large cache would hold nothing that comes again,
 /// and push what does out of the processor's; 1 MiB keeps the inner pages of some million rows,
 /// which random seeks come back to.
-fn passing_reader(db: &Path) -> Result<rusqlite::Connection, DbError> {
+pub(in crate::engine) fn passing_reader(db: &Path) -> Result<rusqlite::Connection, DbError> {
     let conn = reader(db)?;
     conn.execute_batch("PRAGMA cache_size = -1024").doing("configure the connection")?;
     Ok(conn)
 }
 
-/// Sends the ranges of a table in order, one for each ticket.
+/// Sends the ranges of a table after a key in order, one for each ticket.
 pub(super) fn split(
     db: &Path,
     target: &Target,
-    after: Option<Position>,
-    ranges: &Sender<(u64, Range)>,
+    (after, regions): (Option<Position>, &[Region]),
+    pieces: &Sender<(u64, Piece)>,
     tickets: &Receiver<()>,
 ) -> Result<(), DbError> {
     let conn = passing_reader(db)?;
-    let mut splitter = Splitter::new(&conn, &target.table, RANGE_ROWS, after);
+    let mut cutter = Cutter::new(&conn, &target.table, after, regions)?;
     for number in 0.. {
         if tickets.recv().is_err() {
             break;
         }
-        let Some(range) = splitter.next_range()? else { break };
-        if ranges.send((number, range)).is_err() {
+        let Some(piece) = cutter.next_piece()? else { break };
+        if pieces.send((number, piece)).is_err() {
             break;
         }
     }
@@ -71,20 +73,19 @@ pub(super) fn read(
     target: &Target,
     ownership: Ownership,
     shape: &Shape,
-    ranges: &Receiver<(u64, Range)>,
+    pieces: &Receiver<(u64, Piece)>,
     encoded: &Sender<(u64, Encoded)>,
 ) -> Result<(), RunError> {
     let conn = passing_reader(db)?;
     let rows = ExportReader::new(&conn, target, ownership);
-    for (number, range) in ranges {
-        let found = rows.read(&range)?;
-        let blocks = found
-            .blocks
-            .iter()
-            .map(|rows| encode_block(shape, rows))
-            .collect::<Result<Vec<_>, DeltaError>>()?;
+    for (number, Piece { range, implied }) in pieces {
+        let found = if implied { rows.read_implied(&range)? } else { rows.read(&range)? };
+        let blocks = encode(shape, &found)?;
         let (user, noted) = (found.user, found.noted);
-        let range = Encoded { through: range.through, blocks, user, noted, passed: range.rows };
+        let told: u64 = found.blocks.iter().map(|rows| rows.len() as u64).sum();
+        let (through, passed) = (range.through, range.rows);
+        let implied = if implied { told } else { 0 };
+        let range = Encoded { through, blocks, implied, user, noted, passed };
         if encoded.send((number, range)).is_err() {
             break;
         }

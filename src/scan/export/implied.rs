@@ -1,0 +1,146 @@
+//! Reading a range whose keys the receiver has too: the values of the cells that are ours, where
+//! they stand among all rows of the range, and the digest of all keys. Ships no key but the bounds.
+
+use rusqlite::Row;
+use rusqlite::types::ValueRef;
+
+use super::{BLOCK_BYTES, ExportReader, Exported};
+use crate::db::{Datum, DbError, encode, is_row_error};
+use crate::delta::{Column, ImpliedKeys, KeyDigest, Keys, Rows};
+use crate::layout::Verdict;
+use crate::split::Range;
+
+impl ExportReader<'_> {
+    /// Reads one range in one snapshot, as blocks whose keys are implied. A block without a value is
+    /// left out; the others cover the range.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub fn read_implied(&self, range: &Range) -> Result<Exported, DbError> {
+        self.in_snapshot(|| match self.implied(std::slice::from_ref(range), false) {
+            // Some row's expression fails: whose its cell is cannot be told by the value.
+            Err(DbError::Sql { source, .. }) if is_row_error(&source) => {
+                let keys = self.sql.select_keys(range.bounded());
+                self.implied(&range.one_by_one(self.conn, &keys)?, true)
+            }
+            other => other,
+        })
+    }
+
+    /// Reads ranges that follow one another. Where each is of one row, one that fails is a user's.
+    fn implied(&self, ranges: &[Range], each_one_row: bool) -> Result<Exported, DbError> {
+        let keys = self.target.table.key.len();
+        let whose = self.whose()?;
+        let mut found = Exported::default();
+        let mut blocks = Blocks::default();
+        for range in ranges {
+            let sql = self.sql.select(range.bounded(), &whose, self.cr());
+            let read = self.each(&sql, &mut range.parameters(), &mut |row, verdict| {
+                found.count(verdict);
+                blocks.add(row, keys, verdict)
+            });
+            match read {
+                Err(DbError::Sql { source, .. }) if each_one_row && is_row_error(&source) => {
+                    found.user += 1;
+                    let key: Vec<_> = range.through.0.iter().map(Datum::as_ref).collect();
+                    blocks.push(&key, None);
+                }
+                other => {
+                    other?;
+                }
+            }
+        }
+        found.blocks = blocks.finish();
+        Ok(found)
+    }
+}
+
+/// Blocks as they grow, row by row.
+#[derive(Default)]
+struct Blocks {
+    done: Vec<Rows>,
+    open: Option<Open>,
+}
+
+impl Blocks {
+    /// Adds a row, whose first columns are its key, then a verdict, then the cell.
+    fn add(&mut self, row: &Row<'_>, keys: usize, verdict: Verdict) -> rusqlite::Result<()> {
+        let key = (0..keys).map(|i| row.get_ref(i)).collect::<Result<Vec<_>, _>>()?;
+        let ours = verdict == Verdict::Ours;
+        let value = if ours { Some(row.get_ref(keys + 1)?) } else { None };
+        self.push(&key, value);
+        Ok(())
+    }
+
+    fn push(&mut self, key: &[ValueRef<'_>], value: Option<ValueRef<'_>>) {
+        if self.open.as_ref().is_some_and(|open| open.byte_size() >= BLOCK_BYTES) {
+            self.close();
+        }
+        self.open.get_or_insert_with(|| Open::new(key)).push(key, value);
+    }
+
+    fn close(&mut self) {
+        self.done.extend(self.open.take().map(Open::finish).filter(|rows| !rows.is_empty()));
+    }
+
+    fn finish(mut self) -> Vec<Rows> {
+        self.close();
+        self.done
+    }
+}
+
+/// The block that grows.
+struct Open {
+    keys: ImpliedKeys,
+    values: Column,
+    digest: KeyDigest,
+    /// Rows so far, those without a value too.
+    rows: u32,
+    /// The key of the row before, encoded.
+    last: Vec<u8>,
+    key_bytes: usize,
+}
+
+impl Open {
+    fn new(first: &[ValueRef<'_>]) -> Self {
+        let first: Vec<Datum> = first.iter().map(|value| Datum::from(*value)).collect();
+        Self {
+            keys: ImpliedKeys { first, last: Vec::new(), digest: [0; 32], absent: Vec::new() },
+            values: Column::new(),
+            digest: KeyDigest::new(),
+            rows: 0,
+            last: Vec::new(),
+            key_bytes: 0,
+        }
+    }
+
+    /// Bytes of the rows, as the receiver will hold them: with their keys.
+    fn byte_size(&self) -> usize {
+        self.key_bytes + self.values.byte_size()
+    }
+
+    fn push(&mut self, key: &[ValueRef<'_>], value: Option<ValueRef<'_>>) {
+        self.digest.push(key.iter().copied());
+        self.last.clear();
+        for value in key {
+            encode(*value, &mut self.last);
+        }
+        self.key_bytes += self.last.len();
+        match (value, self.keys.absent.last_mut()) {
+            (Some(value), _) => self.values.push(value),
+            (None, Some(run)) if run.end == self.rows => run.end += 1,
+            (None, _) => self.keys.absent.push(self.rows..self.rows + 1),
+        }
+        self.rows += 1;
+    }
+
+    fn finish(mut self) -> Rows {
+        let mut rest = self.last.as_slice();
+        while let Some((value, after)) = Datum::decode(rest) {
+            self.keys.last.push(value);
+            rest = after;
+        }
+        self.keys.digest = self.digest.finish();
+        Rows { keys: Keys::Implied(self.keys), values: self.values }
+    }
+}
