@@ -134,6 +134,10 @@ pub struct RunArgs {
     /// Close the migration when it is proven
     #[arg(long)]
     pub close: bool,
+    /// Write the values as delta segments meanwhile: into a folder, new or of an earlier run that was
+    /// stopped; - for one stream of all rows on standard output
+    #[arg(long, value_name = "DIR|-")]
+    pub deltas: Option<String>,
     /// How fast, and when to wait.
     #[command(flatten)]
     pub tuning: TuningArgs,
@@ -277,7 +281,7 @@ pub struct ExportArgs {
 /// Arguments of `apply`.
 #[derive(Args, Clone, Debug)]
 pub struct ApplyArgs {
-    /// The folder of segments that `export` made; - for a stream on standard input
+    /// The folder of segments that `export` or `run` made; - for a stream on standard input
     #[arg(value_name = "DIR|-")]
     pub deltas: String,
     /// The database.

@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::args::ExportArgs;
 use super::progress::Show;
 use super::{Context, Failure, exit, keys_of, next, output, units, which};
@@ -22,23 +24,36 @@ pub fn run(args: &ExportArgs, context: &Context) -> Result<u8, Failure> {
         keys_of,
         cancel: Arc::clone(&context.cancel),
     };
-    let streams = args.deltas == "-";
-    let destination = if streams {
-        Destination::Stream(Box::new(std::io::stdout()))
-    } else {
-        Destination::Folder(PathBuf::from(&args.deltas))
-    };
+    let destination = destination(&args.deltas);
     let show = Show::new(context.voice, &context.bars);
     let result = engine::export(&args.one.db.db, &migration, destination, &options, &show);
     show.finish();
     let report = result?;
-    match (context.voice.json, streams) {
-        (true, false) => output::print_json(&report)?,
-        (true, true) => output::explain_json(&report)?,
-        (false, false) => output::print(&render(&report, args))?,
-        (false, true) => output::explain(&render(&report, args))?,
-    }
+    tell(context.voice.json, args.deltas == "-", &report, || render(&report, args))?;
     Ok(exit::of(report.outcome))
+}
+
+/// Where deltas go: a folder, or standard output for `-`.
+pub(super) fn destination(deltas: &str) -> Destination {
+    match deltas {
+        "-" => Destination::Stream(Box::new(std::io::stdout())),
+        folder => Destination::Folder(PathBuf::from(folder)),
+    }
+}
+
+/// Writes a report to standard output, or to standard error where deltas stream to the former.
+pub(super) fn tell(
+    json: bool,
+    streams: bool,
+    report: &impl Serialize,
+    render: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    match (json, streams) {
+        (true, false) => output::print_json(report),
+        (true, true) => output::explain_json(report),
+        (false, false) => output::print(&render()),
+        (false, true) => output::explain(&render()),
+    }
 }
 
 /// The report for people.

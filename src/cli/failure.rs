@@ -133,6 +133,8 @@ fn delta_code(error: &DeltaError) -> u8 {
         DeltaError::Io { .. } | DeltaError::Shape { .. } | DeltaError::Latched { .. } => {
             exit::FAILED
         }
+        DeltaError::Busy { .. } => exit::ELSEWHERE,
+        DeltaError::Stuck { .. } => exit::RESUMABLE,
         _ => exit::REFUSED,
     }
 }

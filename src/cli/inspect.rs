@@ -149,6 +149,9 @@ fn describe(change: &ChangeSurvey) -> String {
         units::bytes(change.bytes),
         each(change.bytes, change.rows)
     );
+    if change.rows_again > 0 {
+        let _ = writeln!(out, "  {} of them again, the last wins", units::count(change.rows_again));
+    }
     if change.rows_implied > 0 {
         let _ = writeln!(
             out,

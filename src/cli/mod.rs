@@ -137,15 +137,24 @@ fn report(failure: &Failure, cli: &Cli) -> u8 {
     }
     if cli.voice.json {
         // The message follows on standard error in any case.
-        let _ = match &cli.command {
-            Command::Export(args) if args.deltas == "-" => output::explain_json(&failure.to_json()),
-            // Standard output has JSON lines, one for each operation.
-            Command::Admit(_) => output::explain_json(&failure.to_json()),
-            _ => output::print_json(&failure.to_json()),
+        let _ = if streams(&cli.command) {
+            output::explain_json(&failure.to_json())
+        } else {
+            output::print_json(&failure.to_json())
         };
     }
     let _ = writeln!(std::io::stderr(), "error: {}", failure.message);
     failure.code
+}
+
+/// True where standard output carries deltas.
+fn streams(command: &Command) -> bool {
+    let deltas = match command {
+        Command::Export(args) => Some(args.deltas.as_str()),
+        Command::Run(args) => args.deltas.as_deref(),
+        _ => None,
+    };
+    deltas == Some("-")
 }
 
 /// The MIGRATION argument of a command.

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use super::args::{OneArgs, RunArgs};
+use super::args::RunArgs;
 use super::progress::Show;
-use super::{Context, Failure, exit, next, output, ramp, units, which};
+use super::{Context, Failure, exit, export, next, output, ramp, units, which};
 use crate::engine::{self, Outcome, RunReport};
 use crate::migration::Migration;
 
@@ -19,34 +19,41 @@ pub fn run(args: &RunArgs, context: &Context) -> Result<u8, Failure> {
     let mut options = args.tuning.resolve(&context.cancel);
     options.follow = args.follow;
     options.close = args.close;
+    let streams = args.deltas.as_deref() == Some("-");
     if let Some(reason) = ramp::outside(args.tuning.nodes_percent, &args.one.db.db)? {
-        return skip(&migration, &reason, context);
+        return skip(&migration, &reason, streams, context);
     }
     let show = Show::new(context.voice, &context.bars);
-    let result = engine::run(&args.one.db.db, &migration, &options, &show);
+    let db = &args.one.db.db;
+    let result = match &args.deltas {
+        None => engine::run(db, &migration, &options, &show),
+        Some(deltas) => {
+            let destination = export::destination(deltas);
+            engine::run_with_deltas(db, &migration, destination, &options, &show)
+        }
+    };
     show.finish();
     let report = result?;
-    if context.voice.json {
-        output::print_json(&report)?;
-    } else {
-        output::print(&render(&report, &args.one))?;
-    }
+    export::tell(context.voice.json, streams, &report, || render(&report, args))?;
     Ok(exit::of(report.outcome))
 }
 
 /// Says that a replica is not in the ramp yet.
-fn skip(migration: &Migration, reason: &str, context: &Context) -> Result<u8, Failure> {
+fn skip(
+    migration: &Migration,
+    reason: &str,
+    streams: bool,
+    context: &Context,
+) -> Result<u8, Failure> {
     let id = migration.id.as_str();
-    if context.voice.json {
-        output::print_json(&json!({"migration": id, "outcome": "skipped", "reason": reason}))?;
-    } else {
-        output::print(&format!("{id}: nothing done, {reason}\n"))?;
-    }
+    let report = json!({"migration": id, "outcome": "skipped", "reason": reason});
+    let text = || format!("{id}: nothing done, {reason}\n");
+    export::tell(context.voice.json, streams, &report, text)?;
     Ok(exit::DONE)
 }
 
 /// The report for people.
-fn render(report: &RunReport, one: &OneArgs) -> String {
+fn render(report: &RunReport, args: &RunArgs) -> String {
     let count = units::count;
     let mut rows =
         format!("{} of {} written", count(report.rows_written), count(report.rows_total));
@@ -69,6 +76,11 @@ fn render(report: &RunReport, one: &OneArgs) -> String {
             units::bytes(report.wire_bytes)
         ),
     ));
+    if args.deltas.is_some() {
+        let whole = if report.delta_digest.is_some() { "a whole chain" } else { "not whole yet" };
+        let (rows, bytes) = (report.delta_rows, report.delta_bytes);
+        lines.push(("deltas", format!("{} rows, {}, {whole}", count(rows), units::bytes(bytes))));
+    }
     lines.push(("WAL", format!("{} at most", units::bytes(report.wal_bytes_max))));
     lines.push((
         "time",
@@ -77,7 +89,7 @@ fn render(report: &RunReport, one: &OneArgs) -> String {
     if let Some(digest) = &report.digest {
         lines.push(("digest", digest.chars().take(16).collect()));
     }
-    lines.push(("next", what_next(report, one)));
+    lines.push(("next", what_next(report, args)));
     let reason = report.reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));
     format!(
         "{}: {}{reason}\n{}",
@@ -96,8 +108,21 @@ fn outcome(outcome: Outcome, phase: &str) -> String {
     }
 }
 
-fn what_next(report: &RunReport, one: &OneArgs) -> String {
-    let (migration, db) = (&one.migration, &one.db.db);
+fn what_next(report: &RunReport, args: &RunArgs) -> String {
+    let (migration, db) = (&args.one.migration, &args.one.db.db);
+    let unfinished = args.deltas.as_ref().filter(|_| report.delta_digest.is_none());
+    match unfinished.map(String::as_str) {
+        None => {}
+        Some("-") => {
+            return format!(
+                "{} --deltas - continues the fill, with a new stream of all rows",
+                next("run", migration, db)
+            );
+        }
+        Some(dir) => {
+            return format!("{} --deltas {dir} continues both", next("run", migration, db));
+        }
+    }
     match (report.outcome, report.phase.as_str()) {
         (Outcome::Complete, "closed") => {
             format!("closed: {} removes our tables", next("forget", migration, db))

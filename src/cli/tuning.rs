@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::engine::RunOptions;
+use crate::engine::{RunOptions, SegmentSize};
 use crate::migration::parse_bytes;
 use crate::throttle::{Tuning, Window};
 
@@ -97,6 +97,7 @@ impl TuningArgs {
             user_triggers_allowed: self.user_triggers == Some(UserTriggers::Allow),
             records_max: self.lift_limits.then_some(RECORDS_LIFTED),
             lease: Duration::from_secs(self.lease_seconds),
+            segments: SegmentSize::default(),
             cancel: Arc::clone(cancel),
         }
     }

@@ -94,6 +94,18 @@ pub enum DeltaError {
         /// The folder.
         place: String,
     },
+    /// Another process writes deltas into the folder.
+    #[error("another dotfill writes deltas into {place}; wait for it, or name another folder")]
+    Busy {
+        /// The folder.
+        place: String,
+    },
+    /// A stream took nothing while its writer was to end.
+    #[error("{place} took nothing more, and was left; repeat the command")]
+    Stuck {
+        /// The stream.
+        place: String,
+    },
     /// More than the format allows in one piece.
     #[error("{bytes} {what} are too many: at most {limit} fit into one piece of a delta")]
     TooLarge {

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `file.rs` | what all files have: magic, version, ordinal, digests; names |
 //! | `header.rs`, `segment.rs`, `manifest.rs` | the three kinds of bodies |
+//! | `checkpoint.rs` | whether the rows of a segment may have come before |
 //! | `block.rs` | a batch of rows, its keys shipped or implied |
 //! | `codec/` | columns, numbers, texts, templates, identifiers, compression |
 //! | `cursor.rs` | the small fields: `varint`, `zigzag`, `bytes`, `text` |
@@ -27,6 +28,9 @@
 //!   expand to at most [`SEGMENT_EXPANDED_MAX`] bytes (texts of dictionaries included, used or
 //!   not): a second or two of one core. Writers stay below half of that.
 //! - Nothing is ever rewritten: a chain grows at its end, past a manifest too.
+//! - The last one wins: what a row holds is what the last segment says that has its key. A key comes
+//!   a second time only if its last time is in a segment that says so (`checkpoint.rs`), so a reader
+//!   that knows the keys of those segments can look at any other row by itself.
 //!
 //! # Operations
 //! [`encode_block`] on any thread, [`ChainWriter::push`] in order, [`ChainWriter::finish`];
@@ -36,6 +40,7 @@
 //! version that this release reads in `tests/deltas/fixtures/`.
 
 mod block;
+mod checkpoint;
 mod codec;
 mod column;
 mod cursor;
@@ -53,6 +58,7 @@ mod survey;
 mod writer;
 
 pub use block::{EncodedBlock, encode_block};
+pub use checkpoint::{Coming, coming};
 pub use column::Column;
 pub use error::DeltaError;
 pub use file::{FileKind, FileName};
@@ -62,7 +68,7 @@ pub use map::FileBytes;
 pub use reader::{ChainReader, Item, verify_chain};
 pub use rows::{ImpliedKeys, KeyDigest, Keys, Rows};
 pub use segment::{KeyRange, Segment};
-pub use sink::{DirectorySink, MemorySink, NullSink, Recorded, Sink, StreamSink};
+pub use sink::{DirectorySink, MemorySink, NullSink, PatientSink, Recorded, Sink, StreamSink};
 pub use source::{DirectorySource, MemorySource, RawFile, Source, StreamSource};
 pub use survey::{ChangeSurvey, ColumnSurvey, Example, ImpliedRange, Survey, survey};
 pub use writer::{ChainWriter, SegmentStats};

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::block::{self, BlockEntry, EncodedBlock};
+use super::checkpoint::{Coming, coming};
 use super::cursor::{Cursor, length, put_bytes};
 use super::error::{Bad, DeltaError};
 use super::file::{self, FileKind, Prefix, Verified};
@@ -126,6 +127,12 @@ impl Segment {
     #[must_use]
     pub fn checkpoint(&self) -> &str {
         &self.checkpoint
+    }
+
+    /// How its keys come; `None` where this release does not know.
+    #[must_use]
+    pub fn coming(&self) -> Option<Coming> {
+        coming(&self.checkpoint)
     }
 
     /// Bytes of the file.

@@ -4,10 +4,14 @@
 //! In a folder a file is complete and synced before it has its name, and the folder is synced
 //! before [`Sink::put`] returns: after a power cut there is the whole file or none.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use parking_lot::Mutex;
 
@@ -30,25 +34,39 @@ pub trait Sink: Send {
 pub(super) const TEMPORARY: &str = ".dotfill-";
 
 /// A folder.
+///
+/// Whoever writes into it holds an advisory lock on the folder itself, which leaves nothing behind
+/// and ends with the process; on a file system without such locks nobody is kept out.
 #[derive(Debug)]
 pub struct DirectorySink {
     dir: PathBuf,
+    _lock: Option<File>,
 }
 
 impl DirectorySink {
     /// A new chain in `dir`, which is made where it is absent.
     ///
     /// # Errors
-    /// [`DeltaError::Exists`] where it holds one already; [`DeltaError::Io`].
+    /// [`DeltaError::Exists`] where it holds one already; [`DeltaError::Busy`]; [`DeltaError::Io`].
     pub fn create(dir: &Path) -> Result<Self, DeltaError> {
         make_folder(dir)?;
-        let sink = Self::open(dir);
+        let sink = Self::open(dir)?;
         if names(dir)?.is_empty() { Ok(sink) } else { Err(DeltaError::Exists { place: show(dir) }) }
     }
 
-    /// A folder that holds a chain already.
-    pub(super) fn open(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
+    /// A folder that may hold a chain already.
+    ///
+    /// # Errors
+    /// [`DeltaError::Busy`] where somebody else writes into it; [`DeltaError::Io`].
+    pub(super) fn open(dir: &Path) -> Result<Self, DeltaError> {
+        let folder = File::open(dir).map_err(DeltaError::io("open the folder", show(dir)))?;
+        let lock = match folder.try_lock() {
+            Ok(()) => Some(folder),
+            Err(TryLockError::WouldBlock) => return Err(DeltaError::Busy { place: show(dir) }),
+            // Where folders cannot be locked, a second writer is found when it names its first file.
+            Err(TryLockError::Error(_)) => None,
+        };
+        Ok(Self { dir: dir.to_owned(), _lock: lock })
     }
 }
 
@@ -138,6 +156,65 @@ impl<W: Write + Send> Sink for StreamSink<W> {
             .write_all(bytes)
             .and_then(|()| self.out.flush())
             .map_err(DeltaError::io("write to", self.place.clone()))
+    }
+}
+
+/// How often a writer that waits for a slow sink looks whether it is to end.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long a sink that takes nothing is waited for once its writer is to end.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+type Put = (FileName, Vec<u8>);
+
+/// A sink that may take nothing for as long as it likes, as a pipe does whose reader sleeps: who
+/// writes to it can be told to end, and then leaves it behind.
+pub struct PatientSink {
+    place: String,
+    files: Sender<Put>,
+    done: Receiver<Result<(), DeltaError>>,
+    cancel: Arc<AtomicBool>,
+}
+
+impl PatientSink {
+    /// Puts files into `sink` on a thread of its own, until `cancel` is set.
+    #[must_use]
+    pub fn new(mut sink: Box<dyn Sink>, cancel: Arc<AtomicBool>) -> Self {
+        let place = sink.place();
+        let (files, puts) = bounded::<Put>(1);
+        let (send, done) = bounded(1);
+        // Nobody waits for this thread: it may be writing to a pipe that nobody reads.
+        std::thread::spawn(move || {
+            for (name, bytes) in puts {
+                if send.send(sink.put(name, &bytes)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { place, files, done, cancel }
+    }
+}
+
+impl Sink for PatientSink {
+    fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    fn put(&mut self, name: FileName, bytes: &[u8]) -> Result<(), DeltaError> {
+        let gone = || DeltaError::Latched { place: self.place.clone() };
+        self.files.send((name, bytes.to_vec())).map_err(|_| gone())?;
+        let mut cancelled: Option<Instant> = None;
+        loop {
+            match self.done.recv_timeout(LOOK_EVERY) {
+                Ok(result) => return result,
+                Err(RecvTimeoutError::Disconnected) => return Err(gone()),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.cancel.load(Ordering::Relaxed)
+                && cancelled.get_or_insert_with(Instant::now).elapsed() >= PATIENCE
+            {
+                return Err(DeltaError::Stuck { place: self.place.clone() });
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::checkpoint::Coming;
 use super::error::DeltaError;
 use super::file::{self, FileKind, FileName, LENGTH_PREFIX};
 use super::header::{ChainHeader, Scope, hex};
@@ -68,6 +69,8 @@ pub struct ChangeSurvey {
     pub blocks: u64,
     /// Rows in them.
     pub rows: u64,
+    /// Rows of segments whose rows may have come before.
+    pub rows_again: u64,
     /// Blocks whose keys the receiver must have.
     pub blocks_implied: u64,
     /// Rows in them.
@@ -298,6 +301,9 @@ impl Survey {
         }
         let change = &mut self.changes[segment.change()];
         change.segments += 1;
+        if segment.coming() == Some(Coming::Again) {
+            change.rows_again += segment.rows();
+        }
         change.bytes += segment.byte_len();
         self.segments += 1;
         self.rows += segment.rows();

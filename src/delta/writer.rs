@@ -22,6 +22,8 @@ pub struct ChainWriter {
     header: ChainHeader,
     stats: ChainStats,
     checkpoints: Vec<Option<String>>,
+    /// Of every file, by ordinal.
+    digests: Vec<[u8; 32]>,
     last: Option<FileName>,
     latched: bool,
 }
@@ -56,11 +58,12 @@ impl ChainWriter {
     /// and what a kill left half written is removed.
     ///
     /// # Errors
-    /// What is wrong with the chain; [`DeltaError::Foreign`] where it is of something else.
+    /// What is wrong with the chain; [`DeltaError::Foreign`] where it is of something else;
+    /// [`DeltaError::Busy`] where somebody else writes it.
     pub fn resume(dir: &Path, header: &ChainHeader) -> Result<Self, DeltaError> {
         make_folder(dir)?;
+        let sink = Box::new(DirectorySink::open(dir)?);
         remove_temporary(dir)?;
-        let sink = Box::new(DirectorySink::open(dir));
         if names(dir)?.is_empty() {
             return Self::create(sink, header);
         }
@@ -72,6 +75,7 @@ impl ChainWriter {
             return Err(DeltaError::Foreign { file, offset, what, want, got });
         }
         let mut writer = Self::after(sink, reader.header(), Some(FileKind::Header));
+        writer.digests.push(reader.stats().digest);
         while let Some(item) = reader.next_item()? {
             writer.note(&item);
         }
@@ -86,6 +90,7 @@ impl ChainWriter {
             header: header.clone(),
             stats: ChainStats { rows: vec![0; changes], ..ChainStats::default() },
             checkpoints: vec![None; changes],
+            digests: Vec::new(),
             last: last.map(|kind| FileName { ordinal: 0, kind }),
             latched: false,
         }
@@ -95,12 +100,16 @@ impl ChainWriter {
     fn note(&mut self, item: &Item) {
         let (ordinal, kind) = match item {
             Item::Segment(segment) => {
+                self.digests.push(segment.digest());
                 if let Some(checkpoint) = self.checkpoints.get_mut(segment.change()) {
                     *checkpoint = Some(segment.checkpoint().to_owned());
                 }
                 (segment.ordinal(), FileKind::Segment)
             }
-            Item::Manifest(manifest) => (manifest.ordinal, FileKind::Manifest),
+            Item::Manifest(manifest) => {
+                self.digests.push(manifest.digest);
+                (manifest.ordinal, FileKind::Manifest)
+            }
         };
         self.last = Some(FileName { ordinal, kind });
     }
@@ -109,6 +118,18 @@ impl ChainWriter {
     #[must_use]
     pub fn checkpoint(&self, change: usize) -> Option<&str> {
         self.checkpoints.get(change)?.as_deref()
+    }
+
+    /// The digest of the file with that ordinal, which stands for the chain up to there.
+    #[must_use]
+    pub fn digest_of(&self, ordinal: u32) -> Option<[u8; 32]> {
+        self.digests.get(usize::try_from(ordinal).ok()?).copied()
+    }
+
+    /// The ordinal of the last file.
+    #[must_use]
+    pub fn last_ordinal(&self) -> u32 {
+        self.last.map_or(0, |name| name.ordinal)
     }
 
     /// What the chain holds so far.
@@ -190,6 +211,7 @@ impl ChainWriter {
         self.last = Some(name);
         self.stats.bytes += bytes.len() as u64;
         self.stats.digest = *digest;
+        self.digests.push(*digest);
         Ok(())
     }
 }

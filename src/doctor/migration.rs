@@ -7,7 +7,7 @@ use crate::db::DbError;
 use crate::engine::percent;
 use crate::lease::{Holder, this_host};
 use crate::migration::Migration;
-use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
+use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase, ShippedRow};
 use crate::write::pending_rows;
 
 /// Events that are searched for the reason of a failure.
@@ -58,6 +58,7 @@ pub(super) fn examine(
     let file = format!("{}.toml", row.id);
     let migration = Migration::parse(&row.text, Path::new(&file)).ok();
     let at_work = matches!(runner, Runner::AtWork(_));
+    findings.extend(chain(patient, row, at_work)?);
     for change in changes {
         findings.extend(change::examine(patient, migration.as_ref(), change, at_work)?);
     }
@@ -96,6 +97,24 @@ fn phase(
             Finding::owed(what, format!("{stands}, and nobody runs it"), command(verb))
         }
     })
+}
+
+/// A chain of deltas that this replica feeds, and nobody is at it.
+fn chain(
+    patient: &Patient<'_>,
+    row: &MigrationRow,
+    at_work: bool,
+) -> Result<Option<Finding>, DbError> {
+    let shipped = ShippedRow::read(&patient.conn, &row.id)?;
+    // A stream cannot be continued.
+    let Some(shipped) = shipped.filter(|shipped| !at_work && shipped.place != "-") else {
+        return Ok(None);
+    };
+    Ok(Some(Finding::owed(
+        format!("deltas of migration {}", row.id),
+        format!("{} is fed from here and not completed", shipped.place),
+        shell::ship(&row.id, &shipped.place, patient.db),
+    )))
 }
 
 /// A replica that is fed by deltas.

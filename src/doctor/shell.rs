@@ -13,6 +13,11 @@ pub(super) fn apply(place: &str, db: &Path) -> String {
     format!("dotfill apply {place} --db {}", word(&db.display().to_string()))
 }
 
+/// `dotfill run ID --db FILE --deltas PLACE`.
+pub(super) fn ship(id: &str, place: &str, db: &Path) -> String {
+    format!("{} --deltas {}", dotfill("run", id, db), word(place))
+}
+
 /// `sqlite3 FILE 'SQL'`.
 pub(super) fn sqlite(db: &Path, sql: &str) -> String {
     format!("sqlite3 {} {}", word(&db.display().to_string()), quoted(sql))

@@ -55,6 +55,16 @@ impl Case {
         self.connect().query_row(sql, [], |row| row.get(0)).expect(sql)
     }
 
+    /// A run with deltas into `deltas/` that is stopped before its first batch.
+    fn begin_deltas(&self) -> PathBuf {
+        let options = RunOptions::default();
+        options.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
+        let dir = self.folder.path().join("deltas");
+        let into = engine::Destination::Folder(dir.clone());
+        engine::run_with_deltas(&self.db(), &self.migration, into, &options, &Quiet).expect("run");
+        dir
+    }
+
     fn try_run(&self) -> Result<engine::RunReport, RunError> {
         engine::run(&self.db(), &self.migration, &RunOptions::default(), &Quiet)
     }
@@ -106,6 +116,20 @@ impl Case {
 
 fn next(finding: &Finding) -> &str {
     finding.next.as_deref().unwrap_or_default()
+}
+
+#[test]
+fn a_chain_that_is_not_completed_is_owed() {
+    let case = Case::plain(OWNER);
+    let dir = case.begin_deltas();
+    let about = |f: &&Finding| f.what == "deltas of migration owners";
+    let findings = case.examine();
+    let finding = findings.iter().find(about).expect("a finding");
+    assert!(next(finding).ends_with(&format!("--deltas {}", dir.display())), "{finding:?}");
+    let into = engine::Destination::Folder(dir);
+    let options = RunOptions::default();
+    engine::run_with_deltas(&case.db(), &case.migration, into, &options, &Quiet).expect("run");
+    assert!(!case.examine().iter().any(|f| about(&f)));
 }
 
 #[test]

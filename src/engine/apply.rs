@@ -2,6 +2,7 @@
 //! of what it derives. One thread decodes, one writes at the job's pace, one proves what was
 //! written from the data.
 
+mod again;
 mod begin;
 mod chain;
 mod end;
@@ -19,9 +20,9 @@ use std::time::Duration;
 use crossbeam::channel::{Sender, bounded};
 use parking_lot::Mutex;
 
-pub(super) use self::feed::EACH_KEY_ONCE;
 pub use self::report::{ApplyReport, UnlikeRange};
 
+use self::again::AgainKeys;
 use self::chain::{check_shapes, migration, open};
 use self::feed::{Batch, Fed, Feed, Position};
 use self::implied::Resolver;
@@ -31,13 +32,13 @@ use super::proof::reader;
 use super::wal::checkpointer;
 use super::{RunError, RunOptions, Stop, fed, seed, shapes};
 use crate::db::Datum;
-use crate::delta::{ChainReader, Rows, Scope};
+use crate::delta::{ChainReader, Scope};
 use crate::layout::{Overwrite, Target};
 use crate::monitor::{Monitor, Stage};
 use crate::state::AppliedRow;
 use crate::throttle::SystemClock;
 use crate::verify::ShippedProver;
-use crate::write::{AppliedCount, Applier, Prepared, Slice, WriteError, pending_rows};
+use crate::write::{AppliedCount, Applier, Place, Prepared, Slice, WriteError, pending_rows};
 
 /// Batches on their way to the prover.
 const PROOF_QUEUE: usize = 4;
@@ -80,8 +81,13 @@ pub fn apply(
     let partial = header.scope == Scope::Some;
     let purpose = Purpose::Apply(Applying { shipped: &shipped, partial });
     let mut job = Job::begin_for(purpose, db, &migration, options, &clock, monitor)?;
-    let result = Apply::begin(&mut job, &header, known, folder.as_deref())
-        .and_then(|apply| apply.run(chain));
+    let result =
+        Apply::begin(&mut job, &header, known.stats, folder.as_deref()).and_then(|mut apply| {
+            if let Some(dir) = folder.as_deref().filter(|_| known.comes_again) {
+                apply.again = AgainKeys::of_folder(dir, &apply.targets())?;
+            }
+            apply.run(chain)
+        });
     let ended = match &result {
         // Somebody else has the lease now: nothing of it is ours to give back.
         Err(RunError::Write(WriteError::Replaced)) => Ok(()),
@@ -124,6 +130,8 @@ struct Apply<'r, 'a> {
     is_idle: bool,
     /// True where an earlier call has applied and proven this chain, as far as it was then.
     was_proven: bool,
+    /// The keys that came again, or will as far as is known: of a folder, those of the whole chain.
+    again: AgainKeys,
     report: ApplyReport,
 }
 
@@ -222,6 +230,7 @@ impl Apply<'_, '_> {
                 Fed::Batch(batch) => {
                     self.resume_after_idle()?;
                     self.report.fed(&batch);
+                    self.comes_again(&batch)?;
                     if batch.is_done {
                         self.passed(&batch)?;
                     } else {
@@ -253,8 +262,10 @@ impl Apply<'_, '_> {
             }
             self.stage_is_done();
             let unproven = std::mem::take(&mut tally.lock().unproven);
-            for (change, rows) in unproven {
-                let slice = self.rewrite(change, rows)?;
+            for (change, slice) in unproven {
+                let mut superseded = 0;
+                let slice = self.rewrite(change, slice, &mut superseded)?;
+                tally.lock().superseded += superseded;
                 if proofs.send((change, vec![slice])).is_err() {
                     return Ok(Ended::Unfinished);
                 }
@@ -291,19 +302,55 @@ impl Apply<'_, '_> {
     fn write(&mut self, batch: &Batch) -> Result<(), RunError> {
         let reached = self.reached.as_ref().map(|before| batch.reached.row(before));
         let passed = if self.replica == Replica::Fed { batch.rows } else { 0 };
-        let count = self.write_slices(batch.change, &batch.slices, reached.as_ref(), passed)?;
+        let count = match self.only_last(batch)? {
+            Some(slices) => self.write_slices(batch.change, &slices, reached.as_ref(), passed)?,
+            None => self.write_slices(batch.change, &batch.slices, reached.as_ref(), passed)?,
+        };
         self.report.wrote(&count);
         self.reached = reached;
         Ok(())
     }
 
-    /// Writes rows again that a proof found missing; returns them for another proof.
-    fn rewrite(&mut self, change: usize, rows: Rows) -> Result<Slice, RunError> {
-        let slice = Slice { range: 0..rows.len(), rows: Arc::new(rows) };
+    /// The last value of each row, where one that is overwritten later would stay: what is there is
+    /// not overwritten in a replica that derives.
+    fn only_last(&self, batch: &Batch) -> Result<Option<Vec<Slice>>, RunError> {
+        if self.replica != Replica::Derives || self.again.is_empty(batch.change) {
+            return Ok(None);
+        }
+        let last = |slice: &Slice| self.again.last_of(batch.change, slice.clone());
+        Ok(Some(batch.slices.iter().map(last).collect::<Result<_, _>>()?))
+    }
+
+    /// Remembers the keys of a batch that come again.
+    fn comes_again(&mut self, batch: &Batch) -> Result<(), RunError> {
+        let Some(shipped) = self.changes.get(batch.change).filter(|_| batch.is_again) else {
+            return Ok(());
+        };
+        for slice in &batch.slices {
+            self.again.add(batch.change, &shipped.ready.target, slice)?;
+        }
+        Ok(())
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        self.changes.iter().map(|change| change.ready.target.clone()).collect()
+    }
+
+    /// Writes rows again that a proof found missing, but for those whose key came again meanwhile;
+    /// returns them for another proof.
+    fn rewrite(
+        &mut self,
+        change: usize,
+        slice: Slice,
+        superseded: &mut u64,
+    ) -> Result<Slice, RunError> {
+        let rows = slice.range.len();
+        let slice = self.again.last_of(change, slice)?;
+        *superseded += (rows - slice.range.len()) as u64;
         let most = usize::try_from(PENDING_ROWS).unwrap_or(usize::MAX);
         for start in slice.range.clone().step_by(most) {
             let range = start..(start + most).min(slice.range.end);
-            let part = Slice { rows: Arc::clone(&slice.rows), range };
+            let part = Slice { range, ..slice.clone() };
             let count = self.write_slices(change, &[part], None, 0)?;
             self.report.wrote(&count);
         }
@@ -349,8 +396,8 @@ impl Apply<'_, '_> {
     fn mend(&mut self, tally: &mut Tally) -> Result<(), RunError> {
         let conn = reader(&self.job.db)?;
         for _ in 0..ROUNDS {
-            for (change, rows) in std::mem::take(&mut tally.unproven) {
-                let slice = self.rewrite(change, rows)?;
+            for (change, slice) in std::mem::take(&mut tally.unproven) {
+                let slice = self.rewrite(change, slice, &mut tally.superseded)?;
                 let Some(shipped) = self.changes.get(change) else { continue };
                 let target = &shipped.ready.target;
                 let proof = ShippedProver::new(&conn, target, shipped.overwrite).prove(&slice)?;
@@ -368,9 +415,10 @@ impl Apply<'_, '_> {
         let table = first.and_then(|(change, _)| self.changes.get(*change));
         RunError::NotProven {
             table: table.map_or_else(String::new, |c| c.ready.target.table.name.clone()),
-            rows: tally.unproven.iter().map(|(_, rows)| rows.len() as u64).sum(),
-            example: first.map_or_else(String::new, |(_, rows)| {
-                let key: Vec<String> = rows.key(0).map(|v| Datum::from(v).to_string()).collect();
+            rows: tally.unproven.iter().map(|(_, slice)| slice.range.len() as u64).sum(),
+            example: first.map_or_else(String::new, |(_, slice)| {
+                let key: Vec<String> =
+                    slice.rows.key(0).map(|v| Datum::from(v).to_string()).collect();
                 key.join(", ")
             }),
             rounds: ROUNDS,
@@ -398,7 +446,8 @@ impl Apply<'_, '_> {
                     break;
                 }
                 after = Some(rows.key(rows.len() - 1).map(Into::into).collect());
-                let slice = Slice { range: 0..rows.len(), rows: Arc::new(rows) };
+                let place = Place::new(0, 0);
+                let slice = Slice { range: 0..rows.len(), rows: Arc::new(rows), place };
                 let count = self.write_slices(index, &[slice], None, 0)?;
                 self.report.wrote(&count);
                 self.report.rows_deleted += count.deleted;

@@ -11,13 +11,16 @@ use super::ready::Ready;
 use super::{Outcome, RunError, RunOptions, Stop, fed, modes};
 use crate::db::{self, Doing};
 use crate::layout::or_set::set_note_schema_drop;
-use crate::layout::{Delivery, FillSql, Filter, Target, note_schema_drop, pending_schema_drop};
+use crate::layout::{
+    Delivery, FillSql, Filter, Target, note_schema_drop, pending_schema_drop, reship_schema_drop,
+};
 use crate::lease::Holder;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
 use crate::split::Splitter;
 use crate::state::{
     self, AppliedRow, ChangeRow, MigrationRow, Phase, QuarantineFilter, QuarantineRow, SetRow,
+    ShippedRow,
 };
 use crate::throttle::SystemClock;
 use crate::write::{Drainer, Prepared, Then, WriteError, any_dirty, connect};
@@ -136,6 +139,7 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, Cleared), RunError> {
     job.session.transact_again(|conn| {
         MigrationRow::set_phase(conn, &id, Phase::RolledBack, None)?;
         AppliedRow::remove(conn, &id)?;
+        ShippedRow::remove(conn, &id)?;
         Ok(state::event(conn, &id, "rolled-back", &what)?)
     })?;
     Ok((None, cleared))
@@ -244,6 +248,7 @@ fn drop_drained(
         }
         conn.execute_batch(&note_schema_drop(after.n)).doing("drop our triggers")?;
         conn.execute_batch(&pending_schema_drop(after.n)).doing("drop our tables")?;
+        conn.execute_batch(&reship_schema_drop(after.n)).doing("drop our tables")?;
         if generated && target.table.column(&target.column).is_some() {
             conn.execute_batch(&column).doing("drop our generated column")?;
         }
@@ -299,9 +304,11 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
         SetRow::remove(&tx, change.n)?;
         crate::phase::forget(&tx, change.n)?;
         tx.execute_batch(&pending_schema_drop(change.n)).doing(what)?;
+        tx.execute_batch(&reship_schema_drop(change.n)).doing(what)?;
     }
     AppliedRow::remove(&tx, id)?;
     state::forget_refusals(&tx, id)?;
+    ShippedRow::remove(&tx, id)?;
     for (table, column) in [
         ("_dotfill_changes", "migration"),
         ("_dotfill_lease", "migration"),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::job::{Job, Purpose};
 use super::ready::{Closing, Ready};
+use super::ship::drop_chain;
 use super::{Outcome, RunError, RunOptions, Stop, fed, modes};
 use crate::migration::Migration;
 use crate::monitor::Monitor;
@@ -133,8 +134,14 @@ pub(super) fn close_open(
 fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Ready]) -> Result<bool, RunError> {
     let id = job.id().to_owned();
     let closing = Closing { migration: &id };
+    // What the last notes derive has to reach the chain that is written.
+    let feeds = job.ship.is_some();
     let done = job.session.transact(|conn| {
         let mut closed = Vec::new();
+        if !feeds {
+            let numbers: Vec<i64> = prepared.iter().map(|ready| ready.change().n).collect();
+            drop_chain(conn, &id, &numbers)?;
+        }
         for ready in prepared.iter() {
             if ready.notes(conn)? > LAST_NOTES {
                 return Ok(None);

@@ -7,6 +7,9 @@ mod only;
 mod pool;
 mod source;
 
+pub(super) use self::pool::passing_reader;
+pub(super) use self::source::{check_keys, nothing_to_ship, ownership};
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,8 +26,9 @@ use self::only::Only;
 use self::pool::{Encoded, Leaving, read, split};
 use self::source::{Source, check_phase, sources};
 use super::proof::reader;
+use super::segments::{SegmentSize, Segments};
 use super::{Outcome, RunError};
-use crate::delta::{ChainHeader, ChainWriter, EncodedBlock, Scope, StreamSink};
+use crate::delta::{ChainHeader, ChainWriter, PatientSink, Scope, StreamSink};
 use crate::layout::Target;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Progress, Stage};
@@ -35,11 +39,6 @@ use crate::verify::KeysReport;
 
 /// Ranges that readers may be ahead of the writer, for each of them.
 const WINDOW: usize = 4;
-/// Rows and bytes from which on a segment is written.
-const SEGMENT_ROWS: u64 = 262_144;
-const SEGMENT_BYTES: usize = 4 << 20;
-/// The same for what a reader has to do with, far from what a segment may have.
-const SEGMENT_EXPANDED: usize = 128 << 20;
 /// How often the writer looks for a signal, and for readers that are gone.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often progress is shown at most.
@@ -126,21 +125,21 @@ pub fn export(
     let shapes = sources.iter().map(Source::shape).collect();
     let scope = if only.is_some() { Scope::Some } else { Scope::All };
     let header = ChainHeader::new(migration, rusqlite::version(), scope, shapes);
-    let writer = open(destination, &header, migration)?;
+    let writer = open(destination, &header, migration, &options.cancel)?;
     let mut export = Export {
         db,
         header: &header,
         threads: super::job::threads(options.threads),
         cancel: &options.cancel,
         monitor,
-        writer,
+        segments: Segments::new(writer, monitor, SegmentSize::default()),
+        through: None,
         regions,
         implied: 0,
         user: 0,
         noted: 0,
         missing: 0,
         before: LeftOut::default(),
-        segment: PendingSegment::default(),
         progress: Progress { phase: Stage::Exporting, ..Progress::default() },
         shown: Instant::now(),
     };
@@ -167,32 +166,50 @@ fn open(
     destination: Destination,
     header: &ChainHeader,
     migration: &Migration,
+    cancel: &Arc<AtomicBool>,
 ) -> Result<ChainWriter, RunError> {
-    match destination {
-        Destination::Stream(stream) => {
-            let sink = StreamSink::new("standard output", stream);
-            Ok(ChainWriter::create(Box::new(sink), header)?)
-        }
-        Destination::Folder(dir) => {
-            let writer = ChainWriter::resume(&dir, header)?;
-            if writer.ends_in_manifest() {
-                return Err(RunError::refused(
-                    migration.id.as_str(),
-                    format!("{} holds a whole chain of it already", dir.display()),
-                    "export into another folder, or apply this one",
-                ));
-            }
-            let begun = (0..header.shapes.len()).any(|change| writer.rows(change) > 0);
-            if begun && header.scope == Scope::Some {
-                return Err(RunError::refused(
-                    migration.id.as_str(),
-                    format!("{} holds a part of an earlier export of some rows", dir.display()),
-                    "remove it, or export into another folder",
-                ));
-            }
-            Ok(writer)
-        }
+    let refused = |problem: String, remedy: &str| {
+        Err(RunError::refused(migration.id.as_str(), problem, remedy))
+    };
+    let dir = match destination {
+        Destination::Stream(stream) => return begin_stream(stream, header, cancel),
+        Destination::Folder(dir) => dir,
+    };
+    let writer = ChainWriter::resume(&dir, header)?;
+    let dir = dir.display();
+    if writer.ends_in_manifest() {
+        return refused(whole(&dir), "export into another folder, or apply this one");
     }
+    let mut begun = (0..header.shapes.len()).filter_map(|change| writer.checkpoint(change));
+    if begun.clone().any(|checkpoint| Checkpoint::parse(checkpoint).is_none()) {
+        return refused(
+            format!("{dir} holds a part of the deltas of a run"),
+            "`dotfill run --deltas` with that folder continues them; or export into another folder",
+        );
+    }
+    if header.scope == Scope::Some && begun.next().is_some() {
+        return refused(
+            format!("{dir} holds a part of an earlier export of some rows"),
+            "remove it, or export into another folder",
+        );
+    }
+    Ok(writer)
+}
+
+/// What a folder that needs nothing more holds.
+pub(super) fn whole(dir: &impl std::fmt::Display) -> String {
+    format!("{dir} holds a whole chain of it already")
+}
+
+/// A new chain in a stream, which is left where it takes nothing after `cancel` was set.
+pub(super) fn begin_stream(
+    stream: Box<dyn Write + Send>,
+    header: &ChainHeader,
+    cancel: &Arc<AtomicBool>,
+) -> Result<ChainWriter, RunError> {
+    let sink = Box::new(StreamSink::new("standard output", stream));
+    let sink = PatientSink::new(sink, Arc::clone(cancel));
+    Ok(ChainWriter::create(Box::new(sink), header)?)
 }
 
 /// One export, as it goes.
@@ -202,7 +219,9 @@ struct Export<'e> {
     threads: usize,
     cancel: &'e AtomicBool,
     monitor: &'e dyn Monitor,
-    writer: ChainWriter,
+    segments: Segments<'e>,
+    /// The end of what is gathered for the next segment.
+    through: Option<Position>,
     /// Where the receiver has the same keys, by change; of none where nothing is known.
     regions: Vec<Vec<Region>>,
     implied: u64,
@@ -211,7 +230,6 @@ struct Export<'e> {
     missing: u64,
     /// What had been left out before the change at hand.
     before: LeftOut,
-    segment: PendingSegment,
     progress: Progress,
     shown: Instant,
 }
@@ -238,12 +256,13 @@ impl Export<'_> {
     ) -> Result<bool, RunError> {
         self.before = LeftOut { user: self.user, noted: self.noted };
         let mut after = None;
-        if let Some(begun) = self.writer.checkpoint(change).and_then(Checkpoint::parse) {
+        let chain = self.segments.chain();
+        if let Some(begun) = chain.checkpoint(change).and_then(Checkpoint::parse) {
             after = Some(begun.through);
             self.user += begun.left_out.user;
             self.noted += begun.left_out.noted;
         }
-        self.progress.rows_done += self.writer.rows(change);
+        self.progress.rows_done += self.segments.chain().rows(change);
         let shape = self.header.shape(change)?.clone();
         let (db, threads) = (self.db, self.threads);
         let regions = self.regions.get_mut(change).map(std::mem::take).unwrap_or_default();
@@ -304,7 +323,7 @@ impl Export<'_> {
                 // The splitter may have ended already.
                 let _ = ticket.try_send(());
                 self.add(range);
-                if self.segment.is_full() {
+                if self.segments.is_full() {
                     self.push(change)?;
                 }
             }
@@ -320,15 +339,10 @@ impl Export<'_> {
 
     /// Writes the segment that is gathered, where there is anything.
     fn push(&mut self, change: usize) -> Result<(), RunError> {
-        let segment = std::mem::take(&mut self.segment);
-        let Some(through) = segment.through else { return Ok(()) };
-        self.monitor.commit(false);
+        let Some(through) = self.through.take() else { return Ok(()) };
         let left_out =
             LeftOut { user: self.user - self.before.user, noted: self.noted - self.before.noted };
-        let checkpoint = Checkpoint { through, left_out };
-        self.writer.push(change, &segment.blocks, &checkpoint.to_string())?;
-        self.monitor.commit(true);
-        Ok(())
+        self.segments.push(change, &Checkpoint { through, left_out }.to_string())
     }
 
     /// Adds a range to the segment that is gathered.
@@ -337,7 +351,8 @@ impl Export<'_> {
         self.noted += range.noted;
         self.implied += range.implied;
         self.progress.rows_done += range.passed;
-        self.segment.add(range);
+        self.segments.add(range.blocks);
+        self.through = Some(range.through);
         if self.shown.elapsed() >= SHOW {
             self.shown = Instant::now();
             self.monitor.progress(&self.progress);
@@ -355,7 +370,7 @@ impl Export<'_> {
             migration: migration.id.to_string(),
             outcome: if stopped { Outcome::Interrupted } else { Outcome::Complete },
             reason: stopped.then(|| "interrupted by a signal".to_owned()),
-            rows: (0..self.header.shapes.len()).map(|change| self.writer.rows(change)).sum(),
+            rows: self.segments.chain().stats().rows.iter().sum(),
             rows_implied: self.implied,
             rows_pending: self.noted,
             rows_user: self.user,
@@ -366,11 +381,9 @@ impl Export<'_> {
             digest: None,
             seconds: 0.0,
         };
-        let mut stats = self.writer.stats().clone();
+        let mut stats = self.segments.chain().stats().clone();
         if !stopped {
-            self.monitor.commit(false);
-            stats = self.writer.finish(&[("rows_pending", self.noted.to_string())])?;
-            self.monitor.commit(true);
+            stats = self.segments.finish(&[("rows_pending", self.noted.to_string())])?;
             report.digest = Some(stats.digest.iter().map(|byte| format!("{byte:02x}")).collect());
         }
         report.segments = u64::from(stats.segments);
@@ -378,66 +391,5 @@ impl Export<'_> {
         report.bytes_per_row = stats.bytes as f64 / report.rows.max(1) as f64;
         report.seconds = began.elapsed().as_secs_f64();
         Ok(report)
-    }
-}
-
-/// What the next segment will hold.
-#[derive(Default)]
-struct PendingSegment {
-    blocks: Vec<EncodedBlock>,
-    rows: u64,
-    bytes: usize,
-    expanded: usize,
-    through: Option<Position>,
-}
-
-impl PendingSegment {
-    fn add(&mut self, range: Encoded) {
-        self.rows += range.blocks.iter().map(|b| u64::from(b.rows())).sum::<u64>();
-        self.bytes += range.blocks.iter().map(EncodedBlock::byte_len).sum::<usize>();
-        self.expanded += range.blocks.iter().map(EncodedBlock::expanded_len).sum::<usize>();
-        self.blocks.extend(range.blocks);
-        self.through = Some(range.through);
-    }
-
-    fn is_full(&self) -> bool {
-        self.rows >= SEGMENT_ROWS
-            || self.bytes >= SEGMENT_BYTES
-            || self.expanded >= SEGMENT_EXPANDED
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::db::Datum;
-    use crate::delta::{ImpliedKeys, KeyShape, Rows, SEGMENT_EXPANDED_MAX, Shape, encode_block};
-
-    /// Blocks of few bytes that expand to many, or imply many rows without a value: a segment ends
-    /// long before a reader would refuse it.
-    #[test]
-    fn a_segment_is_full_when_its_blocks_expand_to_much() {
-        let text = |text: &str| text.to_owned();
-        let key = KeyShape { name: text("id"), type_name: text("INT"), collation: text("BINARY") };
-        let (table, column, type_name) = (text("t"), text("c"), text("TEXT"));
-        let shape = Shape { table, column, type_name, strict: false, key: vec![key] };
-        let long = Datum::Text(vec![b'x'; 4 << 20]);
-        let mut shipped = Rows::new(1);
-        shipped.push([Datum::Integer(1).as_ref()], long.as_ref());
-        let (first, last) = (vec![Datum::Integer(1)], vec![Datum::Integer(2)]);
-        let absent = std::iter::once(1..1 << 17).collect();
-        let mut implied = Rows::implied(ImpliedKeys { first, last, digest: [0; 32], absent });
-        implied.push([], Datum::Integer(1).as_ref());
-        for rows in [shipped, implied] {
-            let block = encode_block(&shape, &rows).expect("a block");
-            let mut segment = PendingSegment::default();
-            while !segment.is_full() {
-                let through = Position(vec![Datum::Integer(1)]);
-                let blocks = vec![block.clone()];
-                segment.add(Encoded { through, blocks, implied: 0, user: 0, noted: 0, passed: 1 });
-            }
-            assert!(segment.expanded <= SEGMENT_EXPANDED_MAX / 4, "{}", segment.expanded);
-            assert!(segment.bytes < SEGMENT_BYTES && segment.rows < SEGMENT_ROWS);
-        }
     }
 }

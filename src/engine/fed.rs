@@ -2,13 +2,14 @@
 //! for itself. See `src/state/mod.rs` for the phases.
 
 use super::job::Job;
+use super::verify::verify_fed;
 use super::{LookOptions, RunError};
 use crate::db::{DbError, Doing};
 use crate::layout::{
     Target, note_schema, note_schema_drop, pending_schema, pending_schema_drop, source_trigger,
 };
 use crate::monitor::Quiet;
-use crate::plan::{PlanError, ResolvedChange};
+use crate::plan::ResolvedChange;
 use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
 use crate::write::{Drainer, Then, WriteError, dirty_rows, pending_rows};
 
@@ -148,9 +149,9 @@ pub(super) fn close(job: &mut Job<'_>) -> Result<u64, RunError> {
 /// Compares what was shipped with what the rows derive here, where they can.
 fn prove(job: &Job<'_>) -> Result<u64, RunError> {
     let options = LookOptions { threads: job.threads(), ..LookOptions::default() };
-    match super::verify(&job.db, job.migration, &options, &Quiet) {
-        Ok(report) if report.rows_different == 0 => Ok(report.rows_compared),
-        Ok(report) => Err(RunError::refused(
+    match verify_fed(&job.db, job.migration, &options, &Quiet)? {
+        Some(report) if report.rows_different == 0 => Ok(report.rows_compared),
+        Some(report) => Err(RunError::refused(
             job.id(),
             format!(
                 "{} cells of ours do not hold what their row derives, {} among them, and sources \
@@ -161,8 +162,7 @@ fn prove(job: &Job<'_>) -> Result<u64, RunError> {
             "`dotfill run` derives them, `dotfill apply` takes newer deltas; then close again",
         )),
         // The expression reads what is not here.
-        Err(RunError::Plan(PlanError::Refused { .. })) => Ok(0),
-        Err(error) => Err(error),
+        None => Ok(0),
     }
 }
 

@@ -40,6 +40,10 @@ pub(super) fn fill(
         if from_start {
             change.counters.rows_passed = 0;
         }
+        if let Some(ship) = &job.ship {
+            let rows = change.counters.rows_passed;
+            ship.filled(change, start.as_ref(), job.session.schema_version(), rows);
+        }
         let (done, total) = (change.counters.rows_passed, change.rows_total);
         job.pace.stage(Stage::Filling, done, total);
         let pipeline = Pipeline { target, mode, start, prove: from_start };

@@ -2,11 +2,13 @@
 //! the pace. Holds no SQL of its own beyond the journal mode.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rusqlite::Connection;
 
 use super::pace::Pace;
+use super::ship::Ship;
 use super::{RunError, RunOptions, Stop};
 use crate::db::{self, DbError, Doing};
 use crate::layout::Target;
@@ -51,6 +53,8 @@ pub(super) struct Job<'a> {
     pub started: Instant,
     /// The changes, resolved before anything was written.
     pub resolved: Vec<ResolvedChange>,
+    /// What feeds a chain of deltas, where one is written meanwhile.
+    pub ship: Option<Arc<Ship>>,
 }
 
 impl<'a> Job<'a> {
@@ -74,6 +78,21 @@ impl<'a> Job<'a> {
         clock: &'a dyn Clock,
         monitor: &'a dyn Monitor,
     ) -> Result<Self, RunError> {
+        let outputs = None::<fn(&Connection, &[ResolvedChange]) -> Result<(), RunError>>;
+        Ok(Self::begin_with(purpose, db, migration, options, clock, monitor, outputs)?.0)
+    }
+
+    /// As [`Self::begin_for`]; `outputs` makes what the job writes elsewhere, before anything is
+    /// written to the database.
+    pub(super) fn begin_with<T>(
+        purpose: Purpose<'_>,
+        db: &Path,
+        migration: &'a Migration,
+        options: &'a RunOptions,
+        clock: &'a dyn Clock,
+        monitor: &'a dyn Monitor,
+        outputs: Option<impl FnOnce(&Connection, &[ResolvedChange]) -> Result<T, RunError>>,
+    ) -> Result<(Self, Option<T>), RunError> {
         let started = Instant::now();
         options.check()?;
         let mut conn = connect(db, options.crsqlite.as_deref())?;
@@ -96,16 +115,25 @@ impl<'a> Job<'a> {
                 Phase::Applying
             }
         };
+        let feeds = outputs.is_some();
+        let outputs = outputs.map(|open| open(&conn, &resolved)).transpose()?;
         let pace = Pace::new(db, options, clock, monitor, &migration.id)?;
         use_wal(&conn, db)?;
         pace.wal.begin(&conn)?;
-        let lease = lease(&mut conn, migration, begins, options, clock)?;
+        let is_ready = match purpose {
+            _ if feeds => state::knows_shipped(&conn)?,
+            Purpose::Apply(_) => state::knows_applied(&conn)?,
+            Purpose::Derive | Purpose::Tend => state::exists(&conn)?,
+        };
+        let lease = lease(&mut conn, migration, (begins, is_ready), options, clock)?;
         let mut session = Session::new(conn, lease, monitor)?;
         let mut columns = resolved.iter().filter_map(ResolvedChange::column);
         let fires = columns.any(|change| !change.triggers.is_empty());
         session.set_fire_triggers(fires)?;
         let db = db.to_owned();
-        Ok(Self { db, migration, options, monitor, session, pace, started, resolved })
+        let ship = None;
+        let job = Self { db, migration, options, monitor, session, pace, started, resolved, ship };
+        Ok((job, outputs))
     }
 
     /// The migration's id.
@@ -363,13 +391,12 @@ fn use_wal(conn: &Connection, db: &Path) -> Result<(), DbError> {
 fn lease(
     conn: &mut Connection,
     migration: &Migration,
-    begins: Phase,
+    (begins, is_ready): (Phase, bool),
     options: &RunOptions,
     clock: &dyn Clock,
 ) -> Result<Lease, RunError> {
     let id = migration.id.as_str();
-    let old = begins == Phase::Applying && !state::knows_applied(conn)?;
-    if old || !state::exists(conn)? || MigrationRow::read(conn, id)?.is_none() {
+    if !is_ready || MigrationRow::read(conn, id)?.is_none() {
         let tx = db::begin(conn, rusqlite::TransactionBehavior::Immediate, "record the migration")?;
         state::create(&tx)?;
         if MigrationRow::read(&tx, id)?.is_none() {

@@ -42,9 +42,10 @@ pub fn key_digest(
     watch.guard(&mut conn)?;
     let mut tables: Vec<TableKeys> = Vec::new();
     for change in &migration.changes {
-        // Deltas carry columns only.
-        let Change::Column(change) = change else {
-            continue;
+        let change = match change {
+            Change::Column(change) => change,
+            // No rows of sets are shipped.
+            Change::OrSet(_) => continue,
         };
         let mut table = Table::read(&conn, &change.table)?;
         if tables.iter().any(|known| known.table == table.name) {

@@ -25,7 +25,9 @@ mod proof;
 mod ready;
 mod run;
 mod seed;
+mod segments;
 mod shapes;
+mod ship;
 mod space;
 mod subject;
 mod verify;
@@ -48,7 +50,8 @@ pub use modes::{
     AckOptions, AckReport, AdvanceOptions, AdvanceReport, BackReport, Compaction, HeldSettled,
     HeldVerdict, acknowledge, advance, roll_back_to, settle_held,
 };
-pub use run::run;
+pub use run::{run, run_with_deltas};
+pub use segments::SegmentSize;
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
 pub use watch::LookOptions;
 
@@ -84,6 +87,8 @@ pub struct RunOptions {
     pub records_max: Option<u64>,
     /// How long a runner's heartbeat may stand still before it is replaced.
     pub lease: Duration,
+    /// How large the blocks and segments of deltas are that are written meanwhile.
+    pub segments: SegmentSize,
     /// Set from a signal handler: the job ends after its batch, resumable.
     pub cancel: Arc<AtomicBool>,
 }
@@ -99,6 +104,7 @@ impl Default for RunOptions {
             user_triggers_allowed: false,
             records_max: None,
             lease: Duration::from_secs(10),
+            segments: SegmentSize::default(),
             cancel: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -166,8 +172,12 @@ pub struct RunReport {
     pub batches: u64,
     /// The largest size of the WAL, in bytes.
     pub wal_bytes_max: u64,
-    /// Bytes of delta segments: none in this version.
+    /// Rows in the chain of deltas that was written meanwhile, those that came again included.
+    pub delta_rows: u64,
+    /// Bytes of that chain, of earlier runs too; 0 where none was written.
     pub delta_bytes: u64,
+    /// The digest that names the chain, where it is whole.
+    pub delta_digest: Option<String>,
     /// Seconds of pauses that a limit or a signal asked for.
     pub throttled_seconds: f64,
     /// Seconds in all.

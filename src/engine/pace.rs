@@ -32,6 +32,8 @@ pub(super) struct Pace<'a> {
     monitor: &'a dyn Monitor,
     migration: &'a MigrationId,
     cancel: Arc<AtomicBool>,
+    /// Set where a thread beside the writer has failed: the job ends after its batch.
+    pub failed: Arc<AtomicBool>,
     /// Held by our readers while they hold a snapshot.
     pub gate: Arc<RwLock<()>>,
     tuning: Tuning,
@@ -87,6 +89,7 @@ impl<'a> Pace<'a> {
             monitor,
             migration,
             cancel: Arc::clone(&options.cancel),
+            failed: Arc::new(AtomicBool::new(false)),
             gate: Arc::new(RwLock::new(())),
             throttles,
             politeness: Politeness::new(hold, tuning.batch_rows_max),
@@ -171,7 +174,7 @@ impl<'a> Pace<'a> {
     }
 
     fn asked_to_stop(&mut self) -> Option<Stop> {
-        if self.cancel.load(Ordering::Relaxed) {
+        if self.cancel.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed) {
             self.stop(Stop::Interrupted);
         }
         self.stop.clone()

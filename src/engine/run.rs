@@ -2,22 +2,25 @@
 //! is open, is followed where that was asked for, and closed where that was.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
+
 use super::fill::{Filled, fill};
-use super::job::Job;
+use super::job::{Job, Purpose};
 use super::proof::Findings;
 use super::ready::{Proven, Ready};
 use super::{
-    ChangeReport, Outcome, RunError, RunOptions, RunReport, SetReport, Stop, close, fed, modes,
-    or_set, seed,
+    ChangeReport, Destination, Outcome, RunError, RunOptions, RunReport, SetReport, Stop, close,
+    fed, modes, or_set, seed, ship,
 };
 use crate::db::Doing;
 use crate::layout::crsqlite::Publisher;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
-use crate::plan::record_bytes;
-use crate::state::{self, ChangeRow, Counters, MigrationRow, Phase};
+use crate::plan::{ResolvedChange, record_bytes};
+use crate::state::{self, ChangeRow, Counters, MigrationRow, Phase, ShippedRow};
 use crate::throttle::SystemClock;
 use crate::verify::{Proof, RangeDigest};
 use crate::write::{Prepared, WriteError};
@@ -39,6 +42,62 @@ pub fn run(
     let clock = SystemClock::new();
     let mut job = Job::begin(db, migration, options, &clock, monitor)?;
     let result = Run::new(&mut job).run();
+    conclude(job, result)
+}
+
+/// As [`run`], and writes the values as delta segments meanwhile: the folder or stream has every
+/// cell that is ours when the run is complete. A folder is continued where an earlier run was
+/// stopped; a stream begins anew, with all rows.
+///
+/// # Errors
+/// As [`run`]; [`RunError::Refused`] where the destination holds something else, or nothing has to be
+/// shipped: nothing is written to the database then. Where the destination fails, what was filled
+/// stays, and the same call continues.
+pub fn run_with_deltas(
+    db: &Path,
+    migration: &Migration,
+    destination: Destination,
+    options: &RunOptions,
+    monitor: &dyn Monitor,
+) -> Result<RunReport, RunError> {
+    let clock = SystemClock::new();
+    let open = |conn: &Connection, resolved: &[ResolvedChange]| {
+        ship::open(conn, migration, resolved, destination)
+    };
+    let (mut job, opened) =
+        Job::begin_with(Purpose::Derive, db, migration, options, &clock, monitor, Some(open))?;
+    let result = match opened {
+        Some(opened) => run_beside_shipper(&mut job, opened, options, monitor),
+        None => Run::new(&mut job).run(),
+    };
+    conclude(job, result)
+}
+
+fn run_beside_shipper(
+    job: &mut Job<'_>,
+    opened: ship::Opened,
+    options: &RunOptions,
+    monitor: &dyn Monitor,
+) -> Result<RunReport, RunError> {
+    let ready = opened.start(job, options, monitor)?;
+    let ship = Arc::clone(&ready.ship);
+    job.ship = Some(Arc::clone(&ship));
+    std::thread::scope(|scope| {
+        let ending = ship::Ending(Arc::clone(&ship));
+        let (gate, failed) = (Arc::clone(&job.pace.gate), Arc::clone(&job.pace.failed));
+        let thread = ready.spawn(scope, job.db.clone(), gate, failed);
+        let result = Run::new(job).run();
+        drop(ending);
+        let shipped = thread.join().map_err(|_| RunError::Panicked { doing: "shipping" })?;
+        let mut report = result?;
+        shipped.or_else(|error| if ship::is_left(&error) { Ok(()) } else { Err(error) })?;
+        ship.report(&mut report);
+        Ok(report)
+    })
+}
+
+/// Ends a job, whatever came of it.
+fn conclude(mut job: Job<'_>, result: Result<RunReport, RunError>) -> Result<RunReport, RunError> {
     let ended = match &result {
         // Somebody else has the lease now: nothing of it is ours to give back.
         Err(RunError::Write(WriteError::Replaced)) => Ok(()),
@@ -91,6 +150,36 @@ pub(super) fn over_budget(job: &Job<'_>, counters: &Counters) -> Option<String> 
     (seen > most).then(|| format!("wire_bytes_max {seen} > {most} (estimated while running)"))
 }
 
+/// Refuses what cannot be run from this phase. One that is closed can where a chain of deltas is
+/// still to be completed (`feeds`).
+pub(super) fn check_may_run(id: &str, phase: Option<Phase>, feeds: bool) -> Result<(), RunError> {
+    match phase {
+        Some(Phase::RollingBack | Phase::RolledBack) => Err(RunError::refused(
+            id,
+            "it was rolled back here",
+            format!("`dotfill forget {id}` forgets that, and `run` begins anew"),
+        )),
+        Some(Phase::Closed) if !feeds => Err(RunError::refused(
+            id,
+            "it is closed here: its proof is recorded, and rows are no longer followed",
+            format!(
+                "`dotfill status {id}` shows the proof; `dotfill forget {id}` and `run` derive \
+                 again"
+            ),
+        )),
+        // A replica that was fed by deltas may derive for itself from now on.
+        Some(
+            Phase::Filling
+            | Phase::Open
+            | Phase::Closed
+            | Phase::Failed
+            | Phase::Applying
+            | Phase::Applied,
+        )
+        | None => Ok(()),
+    }
+}
+
 /// What a change record weighs at least, for the budget: table, key, column, value and clocks.
 const RECORD_BYTES: u64 = 64;
 
@@ -119,7 +208,9 @@ impl<'r, 'a> Run<'r, 'a> {
             wire_bytes: 0,
             batches: 0,
             wal_bytes_max: 0,
+            delta_rows: 0,
             delta_bytes: 0,
+            delta_digest: None,
             throttled_seconds: 0.0,
             seconds: 0.0,
             rows_per_second: 0.0,
@@ -130,7 +221,12 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     fn run(mut self) -> Result<RunReport, RunError> {
-        self.check_phase()?;
+        if self.check_phase()? == Some(Phase::Closed) {
+            return self.complete_chain();
+        }
+        if self.job.ship.is_none() {
+            ship::forget_stream(self.job)?;
+        }
         fed::adopt(self.job)?;
         let mut prepared = Vec::new();
         let mut stopped = None;
@@ -146,49 +242,77 @@ impl<'r, 'a> Run<'r, 'a> {
         }
         if stopped.is_none() {
             self.open(&mut prepared)?;
-            let mut follower = modes::Follower::new(self.job)?;
-            stopped = self.settle(&mut follower)?.err();
-            if stopped.is_some() {
-                return self.finish(&prepared, stopped.as_ref());
-            }
-            if self.job.options.follow {
-                stopped = Some(self.follow(&mut prepared, &mut follower)?);
-            } else if self.job.options.close {
-                stopped = close::close_open(self.job, &mut prepared)?;
-            }
+            stopped = self.after_proof(&mut prepared)?;
         }
         self.finish(&prepared, stopped.as_ref())
     }
 
-    fn check_phase(&self) -> Result<(), RunError> {
-        let id = self.job.id();
-        let phase = MigrationRow::read(self.job.session.conn(), id)?.map(|row| row.phase);
-        match phase {
-            Some(Phase::RollingBack | Phase::RolledBack) => Err(RunError::refused(
-                id,
-                "it was rolled back here",
-                format!("`dotfill forget {id}` forgets that, and `run` begins anew"),
-            )),
-            Some(Phase::Closed) => Err(RunError::refused(
-                id,
-                "it is closed here: its proof is recorded, and rows are no longer followed",
-                format!(
-                    "`dotfill status {id}` shows the proof; `dotfill forget {id}` and `run` derive \
-                     again"
-                ),
-            )),
-            // A replica that was fed by deltas may derive for itself from now on.
-            Some(
-                Phase::Filling | Phase::Open | Phase::Failed | Phase::Applying | Phase::Applied,
-            )
-            | None => Ok(()),
+    /// What is left to do once every change is proven.
+    fn after_proof(&mut self, prepared: &mut [Ready]) -> Result<Option<Stop>, RunError> {
+        let mut follower = modes::Follower::new(self.job)?;
+        if let Err(stop) = self.settle(&mut follower)? {
+            return Ok(Some(stop));
         }
+        if self.job.options.follow {
+            let stop = self.follow(prepared, &mut follower)?;
+            ship::end_followed(self.job, prepared)?;
+            return Ok(Some(stop));
+        }
+        if let Some(stop) = ship::ship_rest(self.job, prepared)? {
+            return Ok(Some(stop));
+        }
+        let mut phase = Phase::Open;
+        if self.job.options.close {
+            if let Some(stop) = close::close_open(self.job, prepared)? {
+                return Ok(Some(stop));
+            }
+            phase = Phase::Closed;
+        }
+        ship::finish(self.job, prepared, phase)
+    }
+
+    /// The migration was closed, and the job ended before its chain of deltas was whole: it is made
+    /// whole.
+    fn complete_chain(mut self) -> Result<RunReport, RunError> {
+        let mut prepared = Vec::new();
+        for index in 0..self.job.resolved.len() {
+            let ready = Ready::prepare(self.job, index)?;
+            self.report.rows_total += ready.change().rows_total;
+            ship::begin_change(self.job, index, &ready, Phase::Closed)?;
+            self.is_filled(ready.change());
+            prepared.push(ready);
+        }
+        let mut stopped = ship::walk_rest(self.job, &prepared)?;
+        if stopped.is_none() {
+            stopped = ship::finish(self.job, &prepared, Phase::Closed)?;
+        }
+        self.finish(&prepared, stopped.as_ref())
+    }
+
+    /// Tells whoever ships that a change is filled.
+    fn is_filled(&self, change: &ChangeRow) {
+        if let Some(ship) = &self.job.ship {
+            ship.is_filled(change, self.job.session.schema_version());
+        }
+    }
+
+    fn check_phase(&self) -> Result<Option<Phase>, RunError> {
+        let (conn, id) = (self.job.session.conn(), self.job.id());
+        let phase = MigrationRow::read(conn, id)?.map(|row| row.phase);
+        let feeds = self.job.ship.is_some() && ShippedRow::read(conn, id)?.is_some();
+        check_may_run(id, phase, feeds)?;
+        Ok(phase)
     }
 
     /// One change from where it stands to its proof.
     fn change(&mut self, index: usize) -> Result<(Ready, Option<Stop>), RunError> {
         let began = Instant::now();
+        let waited = ship::before_change(self.job, index)?;
         let mut ready = Ready::prepare(self.job, index)?;
+        if waited.is_some() {
+            return Ok((ready, waited));
+        }
+        ship::begin_change(self.job, index, &ready, Phase::Open)?;
         let change = ready.change();
         let mut report = ChangeReport {
             table: change.table.clone(),
@@ -224,6 +348,7 @@ impl<'r, 'a> Run<'r, 'a> {
             Ok(findings) => findings,
             Err(stop) => return Ok(Some(stop)),
         };
+        self.is_filled(ready.change());
         if let Err(stop) = ready.drain_all(self.job)? {
             return Ok(Some(stop));
         }
@@ -341,8 +466,10 @@ impl<'r, 'a> Run<'r, 'a> {
     ) -> Result<Stop, RunError> {
         self.job.monitor.note("proven and open; following until stopped");
         self.job.pace.stage(Stage::Following, 0, 0);
+        let mut some = true;
         loop {
             let mut notes = 0;
+            ship::follow(self.job, prepared, some)?;
             for ready in prepared.iter_mut().filter(|ready| ready.is_followed()) {
                 match ready.drain_batch(self.job)? {
                     Err(stop) => return Ok(stop),
@@ -358,6 +485,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 Err(stop) => return Ok(stop),
                 Ok(settled) => notes += settled,
             }
+            some = notes > 0;
             if notes == 0 && self.job.pace.idle(&mut self.job.session, FOLLOW_IDLE)? {
                 return Ok(Stop::Interrupted);
             }

@@ -102,10 +102,34 @@ pub fn verify(
     options: &LookOptions,
     monitor: &dyn Monitor,
 ) -> Result<VerifyReport, RunError> {
-    let began = Instant::now();
     let watch = Watch::new(Stage::Proving, "proving", &options.cancel, monitor);
     let replica = Replica::open(db, migration, &watch)?;
     replica.must_derive()?;
+    prove(&replica, migration, options, &watch)
+}
+
+/// As [`verify`], of a replica that was fed; `None` where it cannot derive.
+pub(super) fn verify_fed(
+    db: &Path,
+    migration: &Migration,
+    options: &LookOptions,
+    monitor: &dyn Monitor,
+) -> Result<Option<VerifyReport>, RunError> {
+    let watch = Watch::new(Stage::Proving, "proving", &options.cancel, monitor);
+    let replica = Replica::open(db, migration, &watch)?;
+    if replica.cannot_derive.is_some() {
+        return Ok(None);
+    }
+    prove(&replica, migration, options, &watch).map(Some)
+}
+
+fn prove(
+    replica: &Replica<'_>,
+    migration: &Migration,
+    options: &LookOptions,
+    watch: &Watch<'_>,
+) -> Result<VerifyReport, RunError> {
+    let began = Instant::now();
     let mut report = VerifyReport::new(migration);
     report.rows_pending = replica.pending()?;
     let mut digest = RangeDigest::default();

@@ -156,7 +156,7 @@ impl<'w> Writer<'w> {
                     (batch, None)
                 };
                 let done = filler.apply(&mut job.session, &batch)?;
-                self.passed(job, done, batch.range.rows);
+                self.passed(job, filler, done, &batch.range);
                 match rest {
                     Some(batch) => *waiting = Some(Input::Derived { batch, whole }),
                     None => self.done(whole, Some(batch.digest)),
@@ -169,7 +169,7 @@ impl<'w> Writer<'w> {
                     (range, None)
                 };
                 let done = filler.fill(&mut job.session, &range)?;
-                self.passed(job, done, range.rows);
+                self.passed(job, filler, done, &range);
                 self.done(range, None);
                 if let Some(rest) = rest {
                     *waiting = Some(Input::Range(rest));
@@ -190,8 +190,19 @@ impl<'w> Writer<'w> {
         found > rows.saturating_mul(2) || found > limit
     }
 
-    /// A transaction with `rows` rows is committed.
-    fn passed(&mut self, job: &mut Job<'_>, done: Committed<BatchCount>, rows: u64) {
+    /// A transaction with the rows of `range` is committed.
+    fn passed(
+        &mut self,
+        job: &mut Job<'_>,
+        filler: &Filler<'_>,
+        done: Committed<BatchCount>,
+        range: &Range,
+    ) {
+        let rows = range.rows;
+        if let Some(ship) = &job.ship {
+            let schema = job.session.schema_version();
+            ship.filled(&filler.change, Some(&range.through), schema, rows);
+        }
         let bytes = done.value.written * self.pipeline.row_bytes();
         job.pace.after_batch(done, rows, bytes);
         job.pace.total(self.shared.rows_total.load(Ordering::Relaxed));

@@ -77,6 +77,31 @@ impl<'a> ExportSql<'a> {
         )
     }
 
+    /// As [`Self::select`], with the position of each row besides, for the first `rows` rows of a
+    /// range that is bounded below, above, or neither.
+    #[must_use]
+    pub fn select_next(
+        &self,
+        (after, through): (bool, bool),
+        rows: u64,
+        whose: &Whose,
+        cr: Option<&CrTable>,
+    ) -> String {
+        let within = match (after, through) {
+            (after, true) => self.range.within(after),
+            (after, false) => self.range.after(after).to_owned(),
+        };
+        format!(
+            "SELECT {}, {}, {}, {} FROM {} WHERE {within} ORDER BY {} LIMIT {rows}",
+            list(self.target.key_sql()),
+            self.verdict(whose, cr),
+            self.target.column_sql(),
+            list(self.range.terms.iter().cloned()),
+            self.target.table.sql(),
+            self.range.order
+        )
+    }
+
     /// As [`Self::select`], for the one row whose key is the parameters.
     #[must_use]
     pub fn select_one(&self, whose: &Whose, cr: Option<&CrTable>) -> String {
@@ -183,6 +208,11 @@ mod tests {
                     let select = sql.select(bounded, whose, place.crsqlite());
                     place.assert_seeks(&select);
                     place.assert_takes_the_first(&select);
+                    for through in [false, true] {
+                        let ends = (bounded, through);
+                        let next = sql.select_next(ends, 100, whose, place.crsqlite());
+                        place.assert_takes_the_first(&next);
+                    }
                 }
                 place.assert_seeks(&sql.select_keys(bounded));
             }

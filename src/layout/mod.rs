@@ -13,6 +13,7 @@ mod notes;
 pub mod or_set;
 #[cfg(test)]
 pub(crate) mod plans;
+mod reship;
 mod target;
 
 pub use apply::{ApplySql, Overwrite};
@@ -20,7 +21,8 @@ pub use export::{ExportSql, Verdict, Whose};
 pub use fill::{FillSql, Filter};
 pub use keys::{KeyMatch, RangeSql};
 pub use notes::{
-    NoteKind, note_schema, note_schema_drop, pending_schema, pending_schema_drop, source_trigger,
-    trigger_names,
+    NoteKind, note_schema, note_schema_drop, pending_schema, pending_schema_drop, reship_schema,
+    reship_schema_drop, source_trigger, trigger_names,
 };
+pub use reship::ReshipSql;
 pub use target::{Delivery, Layout, Target};

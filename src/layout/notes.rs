@@ -121,6 +121,28 @@ pub fn pending_schema_drop(n: i64) -> String {
     format!("DROP TABLE IF EXISTS _dotfill_pending_{n};\n")
 }
 
+/// The statements that create the table of keys whose rows are to be shipped again, where it is
+/// absent.
+#[must_use]
+pub fn reship_schema(target: &Target) -> String {
+    let (table, keys) = (target.reship_table(), KeyMatch::side_columns(target, 'k'));
+    let declared = target.table.key.iter().enumerate().map(|(i, key)| {
+        format!("k{} {} COLLATE {}", i + 1, key.affinity.declaration(), key.collation)
+    });
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (id INTEGER PRIMARY KEY, {});\n\
+         CREATE INDEX IF NOT EXISTS {table}_key ON {table} ({});\n",
+        list(declared),
+        list(keys)
+    )
+}
+
+/// The statement that drops the table of [`reship_schema`], whether or not it exists.
+#[must_use]
+pub fn reship_schema_drop(n: i64) -> String {
+    format!("DROP TABLE IF EXISTS _dotfill_reship_{n};\n")
+}
+
 /// The statement that creates the trigger that notes writes of source columns, where it is absent
 /// and any source is outside the key.
 #[must_use]

@@ -4,7 +4,7 @@
 mod export;
 pub mod or_set;
 
-pub use export::{ExportReader, Exported, Ownership};
+pub use export::{Bound, ExportReader, Exported, Next, Ownership};
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;

@@ -39,9 +39,25 @@
 //!   was handed on.
 //! - `_dotfill_missing(seq, what)`: what the buffered operation `seq` waits for.
 //!
-//! Version 1 had neither `_dotfill_applied` nor `_dotfill_pending_<n>`, nor the phases `applying` and
-//! `applied`; version 2 had nothing of sets, modes, quarantine and operations. They are read and written as they are, and brought to
-//! this version by the first command that needs the tables.
+//! - `_dotfill_shipped`: per migration whose rows are shipped while it runs, how far: a file of the
+//!   chain (`ordinal`, `digest`) up to which nothing is remembered here any longer, and the largest
+//!   `id` of a shipped key that was (`last_id`), and of how many changes every row was looked at
+//!   (`walked`). `place` names the folder, or is `-`.
+//! - `_dotfill_reship_<n>(id, key columns)`: keys whose row was derived again since its chain began,
+//!   and whose values the chain has to have again. `id` only grows.
+//!
+//! Version 1 had no deltas (`_dotfill_applied`, `_dotfill_pending_<n>`, the phases `applying` and
+//! `applied`); versions 1 and 2 had no chains that are shipped (`_dotfill_shipped`,
+//! `_dotfill_reship_<n>`) and nothing of sets, modes, quarantine and operations. Both are read and written as they are, and brought to version 3
+//! by the next migration that is begun, the first `apply` or `run --deltas`.
+//!
+//! # A chain that is written while the migration runs
+//! It is known here from before its first segment until it is whole and its writer is done; one that
+//! is followed stays known. While it is, every drain that derives, of whatever command, adds the keys
+//! of the rows that it decided to `_dotfill_reship_<n>`, in its own transaction. A key goes only after
+//! a segment with its value is durable, together with the step of `_dotfill_shipped`: chain and table
+//! have every row between them, at any moment. `close` without deltas, `rollback` and `forget` forget
+//! the chain.
 //!
 //! # A replica that is fed by deltas
 //! `applying` -> `applied`. Nothing is derived there, so sources are not followed. In a table of
@@ -61,6 +77,7 @@ mod mode;
 mod quarantine;
 mod schema;
 mod sets;
+mod shipped;
 
 pub use applied::AppliedRow;
 pub use change::{ChangeRow, Counters, MigrationRow, Phase};
@@ -71,9 +88,10 @@ pub use quarantine::{
 };
 pub use schema::{
     SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_quarantine, knows_sets,
-    next_change_number,
+    knows_shipped, next_change_number,
 };
 pub use sets::SetRow;
+pub use shipped::ShippedRow;
 
 use rusqlite::Connection;
 

@@ -6,8 +6,9 @@ use crate::db::quote::ident;
 use crate::db::{DbError, Doing};
 
 /// The version of the tables that this build creates. It reads and writes older ones as well:
-/// version 1 knows nothing of applied deltas, version 2 nothing of sets, their modes, operations and
-/// quarantine. The first command that needs them brings a database to this version.
+/// version 1 knows nothing of applied deltas, version 2 nothing of shipped ones, of sets, their
+/// modes, operations and quarantine. The first command that needs them brings a database to this
+/// version.
 pub const SCHEMA_VERSION: i64 = 3;
 
 const META: &str = "
@@ -136,8 +137,19 @@ CREATE TABLE _dotfill_outcomes (
 ) WITHOUT ROWID;
 ";
 
+const SHIPPED: &str = "
+CREATE TABLE _dotfill_shipped (
+  migration TEXT PRIMARY KEY NOT NULL,
+  place TEXT NOT NULL,
+  ordinal INTEGER NOT NULL,
+  digest BLOB NOT NULL,
+  last_id INTEGER NOT NULL,
+  walked INTEGER NOT NULL
+);
+";
+
 /// Brings the tables from version 2 to 3; a new database gets them from here too.
-const VERSION_3: [&str; 5] = [MODES, QUARANTINE, OPERATIONS, SETS, OUTCOMES];
+const VERSION_3: [&str; 6] = [SHIPPED, MODES, QUARANTINE, OPERATIONS, SETS, OUTCOMES];
 
 const OTHERS: &str = "
 CREATE TABLE _dotfill_lease (
@@ -219,6 +231,14 @@ pub fn knows_quarantine(conn: &Connection) -> Result<bool, DbError> {
 /// # Errors
 /// As [`exists`].
 pub fn knows_sets(conn: &Connection) -> Result<bool, DbError> {
+    knows_shipped(conn)
+}
+
+/// True where the tables know of shipped deltas.
+///
+/// # Errors
+/// As [`exists`].
+pub fn knows_shipped(conn: &Connection) -> Result<bool, DbError> {
     Ok(version(conn)?.is_some_and(|version| version >= 3))
 }
 
@@ -233,25 +253,28 @@ pub fn create(conn: &Connection) -> Result<(), DbError> {
             for part in [META, PHASED, APPLIED, OTHERS].into_iter().chain(VERSION_3) {
                 conn.execute_batch(part).doing("create dotfill's tables")?;
             }
-            Ok(())
+            return Ok(());
         }
         Some(1) => {
             to_version_2(conn)?;
-            to_version_3(conn)
+            to_version_3(conn)?;
         }
-        Some(2) => to_version_3(conn),
-        Some(_) => Ok(()),
+        Some(2) => to_version_3(conn)?,
+        Some(_) => return Ok(()),
     }
+    conn.execute(
+        "UPDATE _dotfill_meta SET value = ?1 WHERE key = 'schema_version'",
+        [SCHEMA_VERSION],
+    )
+    .doing("bring dotfill's tables to the present version")?;
+    Ok(())
 }
 
-/// From version 2 to 3: tables are added, none is changed.
+/// From version 2 to 3.
 fn to_version_3(conn: &Connection) -> Result<(), DbError> {
-    let what = "bring dotfill's tables to version 3";
-    for part in VERSION_3 {
-        conn.execute_batch(part).doing(what)?;
-    }
-    conn.execute_batch("UPDATE _dotfill_meta SET value = 3 WHERE key = 'schema_version'")
-        .doing(what)
+    VERSION_3
+        .iter()
+        .try_for_each(|part| conn.execute_batch(part).doing("bring dotfill's tables to version 3"))
 }
 
 /// From version 1 to 2: a CHECK cannot be altered, so the tables that have one are made again.
@@ -355,7 +378,7 @@ INSERT INTO _dotfill_changes VALUES
     }
 
     #[test]
-    fn version_1_is_read_and_brought_to_version_3() {
+    fn older_versions_are_read_and_brought_to_this_one() {
         let conn = Connection::open_in_memory().expect("a database");
         conn.execute_batch(VERSION_1).expect("version 1");
         assert!(exists(&conn).expect("a version"));
@@ -365,6 +388,8 @@ INSERT INTO _dotfill_changes VALUES
         create(&conn).expect("version 3");
         assert!(knows_applied(&conn).expect("a version"));
         assert!(knows_quarantine(&conn).expect("a version"));
+        assert!(knows_shipped(&conn).expect("a version"));
+        assert!(knows_sets(&conn).expect("a version"));
         let after: Vec<_> =
             ["_dotfill_migrations", "_dotfill_changes"].map(|t| dump(&conn, t)).to_vec();
         assert_eq!(after, before);
@@ -376,28 +401,14 @@ INSERT INTO _dotfill_changes VALUES
         create(&fresh).expect("version 3");
         let names = "(SELECT type, name FROM sqlite_schema ORDER BY 1, 2)";
         assert_eq!(dump(&conn, names), dump(&fresh, names));
-    }
 
-    #[test]
-    fn version_2_is_read_and_brought_to_version_3() {
-        let conn = Connection::open_in_memory().expect("a database");
-        for part in [META, PHASED, APPLIED, OTHERS] {
-            conn.execute_batch(part).expect("version 2");
-        }
-        conn.execute_batch(
-            "UPDATE _dotfill_meta SET value = 2 WHERE key = 'schema_version';
-             INSERT INTO _dotfill_migrations VALUES ('m', x'01', 'text', 'open', '3', '0', '{}');",
-        )
-        .expect("version 2");
+        // Version 2 had the one before the last.
+        let second = "DROP TABLE _dotfill_shipped; DROP TABLE _dotfill_sets;
+            UPDATE _dotfill_meta SET value = 2 WHERE key = 'schema_version'";
+        conn.execute_batch(second).expect("version 2");
         assert!(knows_applied(&conn).expect("a version"));
-        assert!(!knows_quarantine(&conn).expect("a version"));
+        assert!(!knows_shipped(&conn).expect("a version"));
         create(&conn).expect("version 3");
-        assert!(knows_quarantine(&conn).expect("a version"));
-        assert_eq!(dump(&conn, "_dotfill_migrations").len(), 1);
-        create(&conn).expect("nothing to do");
-        let fresh = Connection::open_in_memory().expect("a database");
-        create(&fresh).expect("version 3");
-        let names = "(SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2)";
         assert_eq!(dump(&conn, names), dump(&fresh, names));
     }
 

@@ -34,6 +34,54 @@ pub struct Slice {
     pub rows: Arc<Rows>,
     /// The rows of it that are meant.
     pub range: Range<usize>,
+    /// Where the block stands in its chain.
+    pub place: Place,
+}
+
+/// Where rows stand in a chain: later ones have larger numbers.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// One after the other from this number on.
+    From(i64),
+    /// Each by itself.
+    Each(Arc<Vec<i64>>),
+}
+
+impl Place {
+    /// Of rows of the file with that ordinal, after the first `rows`.
+    #[must_use]
+    pub fn new(ordinal: u32, rows: u64) -> Self {
+        const ROWS: u64 = u32::MAX as u64 >> 1;
+        Self::From(i64::from(ordinal) << 31 | rows.min(ROWS).cast_signed())
+    }
+
+    /// The number of row `i`.
+    #[must_use]
+    pub fn of(&self, i: usize) -> i64 {
+        match self {
+            Self::From(first) => first.saturating_add_unsigned(i as u64),
+            Self::Each(all) => all.get(i).copied().unwrap_or(i64::MAX),
+        }
+    }
+
+    /// The place of what follows these `rows` rows.
+    #[must_use]
+    pub fn after(&self, rows: usize) -> Self {
+        Self::From(self.of(rows))
+    }
+}
+
+impl Slice {
+    /// These rows of the block alone.
+    #[must_use]
+    pub fn pick(&self, numbers: &[usize]) -> Self {
+        let mut rows = Rows::new(self.rows.key_columns().len());
+        for i in numbers {
+            rows.push(self.rows.key(*i), self.rows.value(*i));
+        }
+        let place = Place::Each(Arc::new(numbers.iter().map(|i| self.place.of(*i)).collect()));
+        Self { range: 0..rows.len(), rows: Arc::new(rows), place }
+    }
 }
 
 /// What one batch did with its rows.

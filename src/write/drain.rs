@@ -14,6 +14,9 @@
 //! table of users' keys from that transaction on, so that neither the fill nor the proof takes it
 //! for ours. The claims in a plain table come from the notes alone, never from what the row holds
 //! now: notes that are still waiting may tell more of it, and no cell is derived before they have.
+//! While a chain of deltas is fed, the keys of cells of ours that were decided are remembered in the
+//! same transaction, whether or not their value changed: whoever ships left them out while they were
+//! noted.
 
 mod notes;
 mod sql;
@@ -24,7 +27,7 @@ use self::notes::Claim;
 use self::sql::DrainSql;
 
 use super::fill::{encoded, row_failed};
-use super::{Session, WriteError};
+use super::{Reship, Session, WriteError};
 use crate::db::quote::ident;
 use crate::db::{Datum, DbError, Doing, is_row_error};
 use crate::layout::crsqlite::{Cell, ClockSql, Publisher};
@@ -76,6 +79,7 @@ pub struct Drainer<'a> {
     then: Then,
     sql: DrainSql,
     clock: Option<ClockSql>,
+    reship: Reship,
     terms: usize,
 }
 
@@ -111,6 +115,7 @@ impl<'a> Drainer<'a> {
             then,
             sql: DrainSql::new(target),
             clock,
+            reship: Reship::new(target, migration),
             terms: target.table.scan.terms.len(),
         }
     }
@@ -185,6 +190,7 @@ impl<'a> Drainer<'a> {
                 None => Vec::new(),
             },
             publisher: None,
+            reships: self.then == Then::Derive && Reship::is_kept(conn, self.target.n)?,
         };
         for (key, claim) in &noted.keys {
             if self.clock.is_some() || *claim != Claim::Gone {
@@ -225,6 +231,7 @@ impl<'a> Drainer<'a> {
             return Ok(self.row_is_gone(batch, key)?);
         }
         drained.keys.extend(rows.iter().map(|(_, position)| encoded(&position.0)));
+        let mut is_ours = false;
         for (cell, position) in rows {
             let owner = self.owner(batch, key, claim, &cell)?;
             if self.clock.is_some() {
@@ -235,6 +242,7 @@ impl<'a> Drainer<'a> {
                 // Later notes tell more of the row; they decide it.
                 continue;
             }
+            is_ours |= owner != Owner::User;
             let row = NotedRow { key, position: &position, cell: &cell };
             match (owner, self.then) {
                 (Owner::User, _) => {}
@@ -244,6 +252,9 @@ impl<'a> Drainer<'a> {
                 }
                 (owner, Then::Leave) => drained.null_clocks |= owner == Owner::OursWithClock,
             }
+        }
+        if is_ours && batch.reships {
+            self.reship.add(batch.conn, key)?;
         }
         Ok(())
     }
@@ -405,6 +416,8 @@ struct DrainBatch<'c> {
     last: i64,
     publishers: Vec<i64>,
     publisher: Option<Publisher>,
+    /// True where a chain of deltas is to have the rows again.
+    reships: bool,
 }
 
 /// A row that has a noted key.

@@ -9,15 +9,17 @@ mod fill;
 pub mod or_set;
 mod prepare;
 mod prepare_set;
+mod reship;
 mod seed;
 mod session;
 
-pub use apply::{AppliedCount, Applier, Slice, pending_rows};
+pub use apply::{AppliedCount, Applier, Place, Slice, pending_rows};
 pub use drain::{Drained, Drainer, Then, any_dirty, dirty_rows};
 pub use error::WriteError;
 pub use fill::{BatchCount, Filler};
 pub use prepare::{Prepared, prepare};
 pub(crate) use prepare_set::replace_view;
 pub use prepare_set::{PreparedSet, prepare_set};
+pub use reship::Reship;
 pub use seed::Seeder;
 pub use session::{Committed, Session, connect, wal_pages};

@@ -47,6 +47,16 @@ fn a_whole_folder_is_described() {
 }
 
 #[test]
+fn rows_that_come_again_are_counted() {
+    let again = fixture().with_file_name("v1-again");
+    let said = call(&["inspect", &arg(&again), "--json"]).expect(0).json();
+    assert_eq!((&said["rows"], &said["changes"][0]["rows_again"]), (&102.into(), &2.into()));
+    assert_eq!(said["changes"][1]["rows_again"], 20);
+    let output = call(&["inspect", &arg(&again)]).expect(0);
+    assert!(output.stdout.contains("2 of them again, the last wins"), "{output:#?}");
+}
+
+#[test]
 fn a_saved_stream_is_described_alike() {
     let dir = tempfile::tempdir().unwrap();
     let stream = dir.path().join("saved");

@@ -9,6 +9,7 @@ mod a_migration_lives_from_run_to_forget;
 mod a_read_only_file_can_be_looked_at;
 mod a_refusal_names_what_is_wrong_and_changes_nothing;
 mod a_run_can_be_stopped_and_continued;
+mod a_run_streams_deltas;
 mod deltas_go_without_keys;
 mod help_is_as_recorded;
 mod inspect_needs_little_memory;

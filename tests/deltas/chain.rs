@@ -157,6 +157,31 @@ pub fn batches() -> Vec<(usize, Rows, &'static str)> {
     ]
 }
 
+/// The batches of the chain of a run beside which others wrote: change, rows, checkpoint.
+pub fn batches_again() -> Vec<(usize, Rows, &'static str)> {
+    let mut changed = Rows::new(1);
+    for (id, value) in [(7, Datum::Null), (41, Datum::Text("changed".into()))] {
+        changed.push([Datum::Integer(id).as_ref()], value.as_ref());
+    }
+    vec![
+        (0, machines(1, 60), "fill:0:013c00000000000000"),
+        (1, events(0, 20), "fill:12:011400000000000000"),
+        (0, changed, "again:2"),
+        (1, events(0, 20), "again:fill:13:011400000000000000"),
+    ]
+}
+
+/// The same as its files.
+pub fn files_again() -> Vec<(String, Vec<u8>)> {
+    let sink = MemorySink::default();
+    let mut writer = ChainWriter::create(Box::new(sink.clone()), &header()).unwrap();
+    for (change, rows, checkpoint) in batches_again() {
+        writer.push(change, &[block(change, &rows)], checkpoint).unwrap();
+    }
+    writer.finish(&[("rows_pending", "0".to_owned())]).unwrap();
+    sink.files().into_iter().map(|(name, bytes)| (name.to_string(), bytes)).collect()
+}
+
 /// A block of one change of [`header`].
 pub fn block(change: usize, rows: &Rows) -> EncodedBlock {
     encode_block(&header().shapes[change], rows).unwrap()

@@ -140,15 +140,38 @@ fn finish(client: &Client) {
     client.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
 }
 
+/// A run with deltas, beside which rows are changed so that some come again; in small segments.
+fn ship_with_rows_again(a: &Client, template: &Path) {
+    let job = Job::new(template.join("a.db"), migration());
+    let deltas = template.join("deltas");
+    deltas::run_a_part(&job, &deltas, 2);
+    a.execute_batch("UPDATE t SET src = 'changed' WHERE id % 5 = 0").unwrap();
+    deltas::run(&Job::new(template.join("a.db"), migration()), &deltas);
+    let mut chain = dotfill::delta::ChainReader::open_directory(&deltas).unwrap();
+    let mut again = 0;
+    while let Some(item) = chain.next_item().unwrap() {
+        if let dotfill::delta::Item::Segment(segment) = item
+            && segment.coming() == Some(dotfill::delta::Coming::Again)
+        {
+            again += segment.rows();
+        }
+    }
+    assert!(again >= 8, "premise: {again} rows come again");
+}
+
 #[track_caller]
-fn apply_killed_everywhere(crsqlite: bool) {
+fn apply_killed_everywhere(crsqlite: bool, rows_again: bool) {
     let folder = TempDir::new().unwrap();
     let template = folder.path().join("template");
     fs::create_dir(&template).unwrap();
     // Cells that have no clock row, and NULLs at version 1, which an insert stamps.
     let a = database(&template.join("a.db"), "80", crsqlite);
-    Job::new(template.join("a.db"), migration()).run();
-    deltas::export(template.join("a.db"), &migration(), &template.join("deltas"));
+    if rows_again {
+        ship_with_rows_again(&a, &template);
+    } else {
+        Job::new(template.join("a.db"), migration()).run();
+        deltas::export(template.join("a.db"), &migration(), &template.join("deltas"));
+    }
     finish(&a);
     drop(a);
     let b = database(&template.join("b.db"), "70", crsqlite);
@@ -216,12 +239,22 @@ fn apply_without_keys_to_a_replicated_table() {
 
 #[test]
 fn apply_to_a_plain_table() {
-    apply_killed_everywhere(false);
+    apply_killed_everywhere(false, false);
+}
+
+#[test]
+fn apply_of_rows_that_come_again_to_a_plain_table() {
+    apply_killed_everywhere(false, true);
 }
 
 #[test]
 fn apply_to_a_replicated_table() {
-    apply_killed_everywhere(true);
+    apply_killed_everywhere(true, false);
+}
+
+#[test]
+fn apply_of_rows_that_come_again_to_a_replicated_table() {
+    apply_killed_everywhere(true, true);
 }
 
 #[test]

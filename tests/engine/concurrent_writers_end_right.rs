@@ -10,7 +10,8 @@ use dotfill::engine::Outcome;
 use dotfill::monitor::Quiet;
 use rusqlite::Connection;
 
-use crate::common::{Client, Replica, plain_db};
+use crate::common::{Client, Replica, eventually, plain_db};
+use crate::deltas::{assert_holds_what_an_export_does, try_run};
 use crate::job::{Job, assert_sound, one_column};
 use crate::limits_hold::EXPENSIVE;
 
@@ -107,11 +108,7 @@ fn write(writer: &Writer, thread: i64, stop: &AtomicBool, mut model: Model) -> M
 
 /// Runs while others write, then once more; every row is as the model says.
 fn check(job: &Job, connect: &(dyn Fn() -> Writer + Sync), evaluated_by: &str) {
-    // The column is there first, so that every thread may write it.
-    let mut first = Job::new(&job.db, job.migration.clone());
-    first.options.tuning.stage_percent = Some(0.001);
-    first.options.tuning.batch_rows_max = 1;
-    first.run_to(Outcome::Interrupted, &Quiet);
+    begin(job);
     let stop = AtomicBool::new(false);
     let models: Vec<Model> = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
@@ -125,6 +122,53 @@ fn check(job: &Job, connect: &(dyn Fn() -> Writer + Sync), evaluated_by: &str) {
         stop.store(true, Ordering::Relaxed);
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
+    check_rows(job, models);
+}
+
+/// Follows and ships while others write, until all is drained and shipped; every row is as the model
+/// says, and the chain has what an export ships.
+fn check_shipping(job: &Job, connect: &(dyn Fn() -> Writer + Sync)) {
+    begin(job);
+    let dir = job.db.with_extension("deltas");
+    let mut options = job.options.clone();
+    options.follow = true;
+    let follower = Job { db: job.db.clone(), migration: job.migration.clone(), options };
+    let stop = AtomicBool::new(false);
+    let models: Vec<Model> = thread::scope(|scope| {
+        let follow = scope.spawn(|| try_run(&follower, &dir, &Quiet).unwrap());
+        let threads: Vec<_> = (0..THREADS)
+            .map(|n| {
+                let stop = &stop;
+                scope.spawn(move || write(&connect(), n, stop, model(ROWS, n)))
+            })
+            .collect();
+        let models = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let conn = Connection::open(&follower.db).unwrap();
+        let left = "SELECT (SELECT count(*) FROM _dotfill_dirty_1)
+            + (SELECT count(*) FROM _dotfill_reship_1)
+            + (SELECT count(*) FROM _dotfill_migrations WHERE phase <> 'open')";
+        eventually("all is drained and shipped", || {
+            conn.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap_or(1) == 0
+        });
+        follower.options.cancel.store(true, Ordering::Relaxed);
+        let report = follow.join().unwrap();
+        assert!(report.delta_digest.is_some(), "{report:?}");
+        models
+    });
+    assert_holds_what_an_export_does(job, &dir);
+    check_rows(job, models);
+}
+
+/// The column is there first, so that every thread may write it.
+fn begin(job: &Job) {
+    let mut first = Job::new(&job.db, job.migration.clone());
+    first.options.tuning.stage_percent = Some(0.001);
+    first.options.tuning.batch_rows_max = 1;
+    first.run_to(Outcome::Interrupted, &Quiet);
+}
+
+/// Every row is as the models say, once a last run has drained.
+fn check_rows(job: &Job, models: Vec<Model>) {
     job.run();
     let conn = Connection::open(&job.db).unwrap();
     assert_sound(&conn);
@@ -170,7 +214,7 @@ fn job(db: &str, value: &str) -> Job {
     job
 }
 
-fn plain(value: &str, evaluated_by: &str) {
+fn plain(value: &str, check: impl FnOnce(&Job, &(dyn Fn() -> Writer + Sync))) {
     let db = plain_db(&format!(
         "CREATE TABLE machines (id INTEGER NOT NULL PRIMARY KEY, app TEXT, note TEXT);
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
@@ -183,33 +227,48 @@ fn plain(value: &str, evaluated_by: &str) {
         conn.pragma_update(None, "synchronous", "NORMAL").unwrap();
         Writer::Plain(conn)
     };
-    check(&job(db.db(), value), &connect, evaluated_by);
+    check(&job(db.db(), value), &connect);
 }
 
-fn replicated(value: &str, evaluated_by: &str) {
+fn replicated(value: &str, check: impl FnOnce(&Job, &(dyn Fn() -> Writer + Sync))) {
     let replica = Replica::machines();
     replica.insert_machines(u32::try_from(ROWS).unwrap());
     let path = replica.path().to_owned();
     let connect = || Writer::Replica(Client::open(&path));
-    check(&job(replica.db(), value), &connect, evaluated_by);
+    check(&job(replica.db(), value), &connect);
 }
 
 #[test]
 fn on_a_plain_table_while_the_writer_evaluates() {
-    plain("'v-' || src", "writer");
+    plain("'v-' || src", |job, connect| check(job, connect, "writer"));
 }
 
 #[test]
 fn on_a_plain_table_while_readers_evaluate() {
-    plain(EXPENSIVE, "readers");
+    plain(EXPENSIVE, |job, connect| check(job, connect, "readers"));
 }
 
 #[test]
 fn on_a_replicated_table_while_the_writer_evaluates() {
-    replicated("'v-' || src", "writer");
+    replicated("'v-' || src", |job, connect| check(job, connect, "writer"));
 }
 
 #[test]
 fn on_a_replicated_table_while_readers_evaluate() {
-    replicated(EXPENSIVE, "readers");
+    replicated(EXPENSIVE, |job, connect| check(job, connect, "readers"));
+}
+
+#[test]
+fn on_a_plain_table_while_deltas_are_shipped() {
+    plain("'v-' || src", check_shipping);
+}
+
+#[test]
+fn on_a_plain_table_while_readers_evaluate_and_deltas_are_shipped() {
+    plain(EXPENSIVE, check_shipping);
+}
+
+#[test]
+fn on_a_replicated_table_while_deltas_are_shipped() {
+    replicated("'v-' || src", check_shipping);
 }

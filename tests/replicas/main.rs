@@ -33,6 +33,7 @@ mod replicas_are_compared;
 mod rollback_takes_back_only_what_is_ours;
 mod source_and_target_set_in_one_update;
 mod ten_differing_rows_move_little;
+mod the_deltas_of_a_run_meet_what_is_merged;
 mod unique_target_harms_no_write;
 mod user_write_after_the_run_wins;
 mod user_write_before_the_run_is_kept;

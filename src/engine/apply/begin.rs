@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::again::AgainKeys;
 use super::chain::is_of;
 use super::report::ApplyReport;
 use super::{Apply, Column, Replica};
@@ -51,7 +52,8 @@ impl<'r, 'a> Apply<'r, 'a> {
         let reached = if partial { None } else { Some(reached(job, folder)?) };
         let (reached, was_proven) = reached.map_or((None, false), |(row, p)| (Some(row), p));
         let report = ApplyReport::new(&id, known.map(|stats| stats.rows.iter().sum()));
-        Ok(Self { job, changes, reached, replica, is_idle: false, was_proven, report })
+        let again = AgainKeys::new();
+        Ok(Self { job, changes, reached, replica, is_idle: false, was_proven, again, report })
     }
 }
 

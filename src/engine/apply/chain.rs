@@ -10,7 +10,7 @@ use crossbeam::channel::{RecvTimeoutError, bounded};
 
 use super::Deltas;
 use crate::delta::{
-    ChainHeader, ChainReader, ChainStats, DeltaError, DirectorySource, FileKind, FileName,
+    ChainHeader, ChainReader, ChainStats, Coming, DirectorySource, FileKind, FileName, Item,
     StreamSource,
 };
 use crate::engine::proof::reader;
@@ -22,36 +22,43 @@ use crate::state::AppliedRow;
 /// How often a signal is looked for while a stream has not begun.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Opens a chain; of a folder everything is verified first, and its rows per change are known.
-pub(super) fn open(
-    deltas: Deltas,
-    cancel: &AtomicBool,
-) -> Result<(ChainReader, Option<ChainStats>), RunError> {
+/// What is known of a chain before any of it is applied.
+#[derive(Default)]
+pub(super) struct Known {
+    /// What it holds, where it is whole.
+    pub stats: Option<ChainStats>,
+    /// True where rows come again.
+    pub comes_again: bool,
+}
+
+/// Opens a chain; of a folder everything is verified first.
+pub(super) fn open(deltas: Deltas, cancel: &AtomicBool) -> Result<(ChainReader, Known), RunError> {
     match deltas {
         Deltas::Stream(stream) => {
             let source = StreamSource::new("standard input", stream);
-            Ok((begin(source, cancel)?, None))
+            Ok((begin(source, cancel)?, Known::default()))
         }
         Deltas::Folder(dir) => {
-            let known = match verify(&dir, cancel) {
-                Err(RunError::Delta(DeltaError::Unfinished { .. })) => None,
-                other => Some(other?),
-            };
-            let source = DirectorySource::open(&dir);
-            Ok((ChainReader::open(Box::new(source))?, known))
+            let known = verify(&dir, cancel)?;
+            Ok((ChainReader::open(Box::new(DirectorySource::open(&dir)))?, known))
         }
     }
 }
 
-/// Verifies a whole folder without decompressing anything.
-fn verify(dir: &Path, cancel: &AtomicBool) -> Result<ChainStats, RunError> {
+/// Verifies a folder, as far as it goes, without decompressing anything.
+fn verify(dir: &Path, cancel: &AtomicBool) -> Result<Known, RunError> {
     let mut chain = ChainReader::open_directory(dir)?;
-    while chain.next_item()?.is_some() {
+    let mut known = Known::default();
+    while let Some(item) = chain.next_item()? {
+        if let Item::Segment(segment) = item {
+            known.comes_again |= segment.coming() == Some(Coming::Again);
+        }
         if cancel.load(Ordering::Relaxed) {
             return Err(RunError::Interrupted { doing: "verifying the deltas" });
         }
     }
-    Ok(chain.finish()?)
+    known.stats = chain.is_whole().then(|| chain.stats().clone());
+    Ok(known)
 }
 
 /// Waits for the beginning of a stream, which may never come, or for a signal.

@@ -7,14 +7,11 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::implied::{Resolver, Unlike};
-use crate::delta::{ChainHeader, ChainReader, DeltaError, Item, Keys, Rows, Segment};
+use crate::delta::{ChainHeader, ChainReader, Coming, DeltaError, Item, Keys, Rows, Segment};
 use crate::engine::RunError;
 use crate::state::AppliedRow;
-use crate::write::Slice;
+use crate::write::{Place, Slice};
 
-/// How the checkpoints of an export begin: its rows come in the order of their keys, each once, so
-/// that a row which is found wrong can be written again by itself.
-pub(in crate::engine) const EACH_KEY_ONCE: &str = "keys:";
 /// Blocks that are decoded ahead of the writer.
 const AHEAD: usize = 2;
 /// Rows that are proven together where nothing is written.
@@ -60,6 +57,8 @@ pub(super) struct Batch {
     /// True where an earlier call has written it: it is proven again, and written where it is not
     /// right.
     pub is_done: bool,
+    /// True where its rows may have come before.
+    pub is_again: bool,
 }
 
 /// What comes next.
@@ -91,6 +90,7 @@ struct Block {
     digest: [u8; 32],
     /// Rows of its file before it.
     first: u64,
+    is_again: bool,
     rows: Arc<Rows>,
 }
 
@@ -107,6 +107,7 @@ struct Part {
     slice: Slice,
     reached: Position,
     is_done: bool,
+    is_again: bool,
 }
 
 /// Batches of a chain, in order.
@@ -166,8 +167,7 @@ impl Feed {
                 break;
             }
             let Some(part) = self.waiting.pop_front() else { break };
-            if batch.as_ref().is_some_and(|b| b.change != part.change || b.is_done != part.is_done)
-            {
+            if batch.as_ref().is_some_and(|batch| !part.fits(batch)) {
                 self.waiting.push_front(part);
                 break;
             }
@@ -235,7 +235,8 @@ impl Feed {
 
     /// Finds out the keys of a block, and cuts it where earlier calls stopped.
     fn take(&mut self, block: Block) -> Result<(), RunError> {
-        let Block { change, ordinal, digest, first, rows } = block;
+        let Block { change, ordinal, digest, first, is_again, rows } = block;
+        let place = Place::new(ordinal, first);
         if ordinal == self.done.ordinal && self.done.digest != digest {
             // Another chain: what was done of the former says nothing of this one.
             self.done = Position::default();
@@ -255,14 +256,18 @@ impl Feed {
             }
             let reached =
                 Position { ordinal, digest: digest.to_vec(), rows_done: first + range.end as u64 };
-            let slice = Slice { rows: Arc::clone(&rows), range };
-            self.waiting.push_back(Part { change, slice, reached, is_done });
+            let slice = Slice { rows: Arc::clone(&rows), range, place: place.clone() };
+            self.waiting.push_back(Part { change, slice, reached, is_done, is_again });
         }
         Ok(())
     }
 }
 
 impl Part {
+    fn fits(&self, batch: &Batch) -> bool {
+        (self.change, self.is_done, self.is_again) == (batch.change, batch.is_done, batch.is_again)
+    }
+
     /// The first `rows` rows, and the rest.
     fn cut(mut self, rows: usize) -> (Self, Option<Self>) {
         let range = self.slice.range.clone();
@@ -272,9 +277,9 @@ impl Part {
         let middle = range.start + rows;
         let rest = Self {
             change: self.change,
-            slice: Slice { rows: Arc::clone(&self.slice.rows), range: middle..range.end },
+            slice: Slice { range: middle..range.end, ..self.slice.clone() },
             reached: self.reached.clone(),
-            is_done: self.is_done,
+            ..self
         };
         self.slice.range = range.start..middle;
         self.reached.rows_done -= (range.end - middle) as u64;
@@ -282,15 +287,15 @@ impl Part {
     }
 
     fn join(self, batch: &mut Option<Batch>) {
-        let Self { change, slice, reached, is_done } = self;
+        let Self { change, slice, reached, is_done, is_again } = self;
         let rows = slice.range.len() as u64;
-        match batch {
-            Some(batch) => {
-                batch.rows += rows;
-                batch.reached = reached;
-                batch.slices.push(slice);
-            }
-            None => *batch = Some(Batch { change, slices: vec![slice], rows, reached, is_done }),
+        if let Some(batch) = batch {
+            batch.rows += rows;
+            batch.reached = reached;
+            batch.slices.push(slice);
+        } else {
+            let slices = vec![slice];
+            *batch = Some(Batch { change, slices, rows, reached, is_done, is_again });
         }
     }
 }
@@ -330,13 +335,13 @@ fn send_blocks(
     header: &ChainHeader,
     blocks: &Sender<Sent>,
 ) -> Result<bool, DeltaError> {
-    if !segment.checkpoint().starts_with(EACH_KEY_ONCE) {
+    let Some(coming) = segment.coming() else {
         return Err(DeltaError::Unsupported {
             file: segment.name().to_owned(),
             offset: 0,
-            what: "rows that may come twice".to_owned(),
+            what: "rows of which it does not say how they come".to_owned(),
         });
-    }
+    };
     let mut first = 0;
     for i in 0..segment.blocks() {
         let rows = segment.decode(i, header)?;
@@ -346,6 +351,7 @@ fn send_blocks(
             ordinal: segment.ordinal(),
             digest: segment.digest(),
             first,
+            is_again: coming == Coming::Again,
             rows,
         };
         if blocks.send(Sent::Block(block)).is_err() {

@@ -5,7 +5,6 @@ use std::path::Path;
 use crossbeam::channel::Receiver;
 use parking_lot::{Mutex, RwLock};
 
-use crate::delta::Rows;
 use crate::engine::RunError;
 use crate::engine::proof::reader;
 use crate::layout::{Overwrite, Target};
@@ -19,8 +18,10 @@ pub(super) struct Tally {
     pub user: u64,
     pub pending: u64,
     pub deleted: u64,
+    /// Rows that were found with something else because they come again.
+    pub superseded: u64,
     /// Rows to write again, by change.
-    pub unproven: Vec<(usize, Rows)>,
+    pub unproven: Vec<(usize, Slice)>,
 }
 
 impl Tally {
@@ -33,16 +34,12 @@ impl Tally {
         if proof.unproven.is_empty() {
             return;
         }
-        let mut rows = Rows::new(slice.rows.key_columns().len());
-        for i in &proof.unproven {
-            rows.push(slice.rows.key(*i), slice.rows.value(*i));
-        }
-        self.unproven.push((change, rows));
+        self.unproven.push((change, slice.pick(&proof.unproven)));
     }
 
     /// Rows of which all is well.
     pub(super) fn proven(&self) -> u64 {
-        self.right + self.user + self.pending + self.deleted
+        self.right + self.user + self.pending + self.deleted + self.superseded
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use crate::engine::apply::EACH_KEY_ONCE;
 use crate::split::Position;
+
+/// How the checkpoints of an export begin.
+const BY_KEY: &str = "keys:";
 
 /// Rows that are not in the chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub(super) struct Checkpoint {
 
 impl fmt::Display for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{EACH_KEY_ONCE}{}", self.through.to_text())?;
+        write!(f, "{BY_KEY}{}", self.through.to_text())?;
         match self.left_out {
             LeftOut { user: 0, noted: 0 } => Ok(()),
             LeftOut { user, noted } => write!(f, " {user} {noted}"),
@@ -33,7 +35,7 @@ impl fmt::Display for Checkpoint {
 impl Checkpoint {
     /// Reads what [`fmt::Display`] wrote; `None` where it is something else.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut words = text.strip_prefix(EACH_KEY_ONCE)?.split(' ');
+        let mut words = text.strip_prefix(BY_KEY)?.split(' ');
         let through = Position::from_text(words.next()?)?;
         let mut count = || words.next().map_or(Some(0), |word| word.parse().ok());
         let left_out = LeftOut { user: count()?, noted: count()? };

@@ -23,9 +23,9 @@ use super::pool::Encoded;
 use super::source::Source;
 use crate::db::quote::list;
 use crate::db::{Datum, DbError, Doing, encode, from_json};
-use crate::delta::encode_block;
 use crate::engine::RunError;
 use crate::engine::proof::reader;
+use crate::engine::segments::encode as encode_blocks;
 use crate::layout::{KeyMatch, Target};
 use crate::scan::ExportReader;
 
@@ -188,11 +188,7 @@ impl Export<'_> {
         let found = rows.read_keys(keys)?;
         self.missing += found.missing;
         let shape = self.header.shape(change)?.clone();
-        let blocks = found
-            .blocks
-            .iter()
-            .map(|rows| encode_block(&shape, rows))
-            .collect::<Result<Vec<_>, _>>()?;
+        let blocks = encode_blocks(&shape, &found)?;
         let Some(last) = keys.last().filter(|_| !blocks.is_empty()) else { return Ok(()) };
         let through = crate::split::Position(last.clone());
         let (user, noted, passed) = (found.user, found.noted, keys.len() as u64);

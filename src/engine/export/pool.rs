@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam::channel::{Receiver, Sender};
 
 use crate::db::{DbError, Doing};
-use crate::delta::{DeltaError, EncodedBlock, Shape, encode_block};
+use crate::delta::{EncodedBlock, Shape};
 use crate::engine::RunError;
 use crate::engine::proof::reader;
+use crate::engine::segments::encode;
 use crate::layout::Target;
 use crate::scan::{ExportReader, Ownership};
 use crate::split::Position;
@@ -38,7 +39,7 @@ impl Drop for Leaving<'_> {
 /// A connection for who passes each page once. A large cache would hold nothing that comes again,
 /// and push what does out of the processor's; 1 MiB keeps the inner pages of some million rows,
 /// which random seeks come back to.
-fn passing_reader(db: &Path) -> Result<rusqlite::Connection, DbError> {
+pub(in crate::engine) fn passing_reader(db: &Path) -> Result<rusqlite::Connection, DbError> {
     let conn = reader(db)?;
     conn.execute_batch("PRAGMA cache_size = -1024").doing("configure the connection")?;
     Ok(conn)
@@ -79,11 +80,7 @@ pub(super) fn read(
     let rows = ExportReader::new(&conn, target, ownership);
     for (number, Piece { range, implied }) in pieces {
         let found = if implied { rows.read_implied(&range)? } else { rows.read(&range)? };
-        let blocks = found
-            .blocks
-            .iter()
-            .map(|rows| encode_block(shape, rows))
-            .collect::<Result<Vec<_>, DeltaError>>()?;
+        let blocks = encode(shape, &found)?;
         let (user, noted) = (found.user, found.noted);
         let told: u64 = found.blocks.iter().map(|rows| rows.len() as u64).sum();
         let (through, passed) = (range.through, range.rows);

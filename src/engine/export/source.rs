@@ -71,15 +71,23 @@ pub(super) fn sources(
         sources.push(source(conn, migration, phase, index, &change)?);
     }
     if sources.iter().all(|source| source.ownership.is_none()) {
-        let deliveries: Vec<&str> = sources.iter().map(|s| s.target.delivery.as_str()).collect();
-        return Err(RunError::refused(
-            migration.id.as_str(),
-            format!("its delivery is {}, so no value has to be exported", deliveries.join(", ")),
-            "virtual and elided values stand in the schema, native ones travel as change records: \
-             `dotfill run` on the other replica, or let it replicate",
-        ));
+        return Err(nothing_to_ship(migration, sources.iter().map(|s| s.target.delivery)));
     }
     Ok(sources)
+}
+
+/// The refusal of a migration with these deliveries, none of which needs values to be shipped.
+pub(in crate::engine) fn nothing_to_ship(
+    migration: &Migration,
+    deliveries: impl Iterator<Item = Delivery>,
+) -> RunError {
+    let deliveries: Vec<&str> = deliveries.map(Delivery::as_str).collect();
+    RunError::refused(
+        migration.id.as_str(),
+        format!("its delivery is {}, so no value has to be exported", deliveries.join(", ")),
+        "virtual and elided values stand in the schema, native ones travel as change records: \
+         `dotfill run` on the other replica, or let it replicate",
+    )
 }
 
 fn source(
@@ -103,25 +111,38 @@ fn source(
     if target.delivery != Delivery::Derive {
         return Ok(Source { target, ownership: None, rows_total });
     }
-    let noted = fed::is_noted(conn, change.n)?;
-    let ownership = match (&target.layout, noted) {
-        (_, true) => Ownership::Marks { nulls: phase == Phase::Open },
-        (Layout::CrSqlite(_), false) => {
-            Ownership::Clock { derived: derives && phase == Phase::Closed }
-        }
-        (Layout::Plain, false) if derives => Ownership::Value,
-        (Layout::Plain, false) => {
-            // Says what of the expression does not fit.
-            resolve(conn, migration, index)?;
-            Ownership::Value
-        }
-    };
+    let ownership = ownership(conn, &target, phase, derives)?;
+    if ownership == Ownership::Value && !derives {
+        // Says what of the expression does not fit.
+        resolve(conn, migration, index)?;
+    }
     check_keys(conn, migration, &target)?;
     Ok(Source { target, ownership: Some(ownership), rows_total })
 }
 
+/// How it is told whose a cell of `target` is, while its migration is in `phase`; `derives` where its
+/// expression can be evaluated.
+pub(in crate::engine) fn ownership(
+    conn: &Connection,
+    target: &Target,
+    phase: Phase,
+    derives: bool,
+) -> Result<Ownership, RunError> {
+    Ok(match (&target.layout, fed::is_noted(conn, target.n)?) {
+        (_, true) => Ownership::Marks { nulls: phase == Phase::Open },
+        (Layout::CrSqlite(_), false) => {
+            Ownership::Clock { derived: derives && phase == Phase::Closed }
+        }
+        (Layout::Plain, false) => Ownership::Value,
+    })
+}
+
 /// Refuses rows that cannot be named elsewhere.
-fn check_keys(conn: &Connection, migration: &Migration, target: &Target) -> Result<(), RunError> {
+pub(in crate::engine) fn check_keys(
+    conn: &Connection,
+    migration: &Migration,
+    target: &Target,
+) -> Result<(), RunError> {
     let Some(sql) = ExportSql::new(target).any_null_key() else { return Ok(()) };
     let found = conn.prepare(&sql).and_then(|mut s| s.exists([])).doing("look at the keys")?;
     if !found {
