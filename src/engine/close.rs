@@ -2,18 +2,21 @@
 
 use std::path::Path;
 
+use rusqlite::Connection;
 use serde::Serialize;
 
 use super::job::{Job, Purpose};
 use super::proof::{drainer, mend, prove_table};
+use super::run::pending;
 use super::ship::drop_chain;
-use super::{Outcome, RunError, RunOptions, Stop, drain, fed};
-use crate::db::Doing;
+use super::{Outcome, RunError, RunOptions, Stop, attest, drain, fed};
+use crate::db::{DbError, Doing};
 use crate::layout::{note_schema_drop, pending_schema_drop};
 use crate::migration::Migration;
 use crate::monitor::Monitor;
 use crate::state::{self, MigrationRow, Phase};
 use crate::throttle::SystemClock;
+use crate::verify::{Proof, RangeDigest};
 use crate::write::{Prepared, WriteError, dirty_rows, prepare};
 
 /// Notes that the closing transaction itself may take: it holds the lock while it does.
@@ -87,20 +90,52 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
     for (index, resolved) in job.resolved.clone().into_iter().enumerate() {
         prepared.push(prepare(&mut job.session, resolved, &id, index)?);
     }
-    let mut rows = 0;
+    let mut digest = RangeDigest::default();
     for Prepared { target, change } in &mut prepared {
         if target.delivery.writes_cells()
             && let Err(stop) = drain::drain_all(job, target, change)?
         {
-            return Ok((Some(stop), rows));
+            return Ok((Some(stop), digest.rows));
         }
         let findings = prove_table(job, target)?;
         match mend(job, target, change, findings)? {
-            Ok(proof) => rows += proof.digest.rows,
-            Err(stop) => return Ok((Some(stop), rows)),
+            Ok(proof) => digest += proof.digest,
+            Err(stop) => return Ok((Some(stop), digest.rows)),
         }
     }
-    Ok((close_open(job, &mut prepared)?, rows))
+    record_proof(job, digest)?;
+    Ok((close_open(job, &mut prepared)?, digest.rows))
+}
+
+/// Keeps what was counted now instead of what an earlier runner has counted.
+fn record_proof(job: &mut Job<'_>, digest: RangeDigest) -> Result<(), RunError> {
+    let id = job.id().to_owned();
+    let token = job.session.token();
+    job.session.transact_again(|conn| {
+        let row = MigrationRow::read(conn, &id)?;
+        let before = row.as_ref().and_then(attest::recorded).unwrap_or_default();
+        let proof = Proof {
+            rows: digest.rows,
+            rows_pending: pending(conn, &id)?,
+            digest: digest.to_hex(),
+            sqlite_version: rusqlite::version().to_owned(),
+            dotfill_version: env!("CARGO_PKG_VERSION").to_owned(),
+            token,
+            schema: attest::schema(conn, &id)?,
+            ..before
+        };
+        let text = serde_json::to_string(&proof).unwrap_or_default();
+        Ok(MigrationRow::set_phase(conn, &id, Phase::Open, Some(&text))?)
+    })?;
+    Ok(())
+}
+
+/// The proof of a migration as it is once our triggers are gone, inside the closing transaction.
+fn closed_proof(conn: &Connection, id: &str) -> Result<Option<String>, DbError> {
+    let row = MigrationRow::read(conn, id)?;
+    let Some(proof) = row.as_ref().and_then(attest::recorded) else { return Ok(None) };
+    let proof = Proof { rows_pending: 0, schema: attest::schema(conn, id)?, ..proof };
+    Ok(serde_json::to_string(&proof).ok())
 }
 
 /// Closes changes that were proven while they are followed: what was noted since is drained, the
@@ -162,7 +197,8 @@ fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Prepared]) -> Result<bool, R
             change.save(conn)?;
             closed.push(change);
         }
-        MigrationRow::set_phase(conn, &id, Phase::Closed, None)?;
+        let proof = closed_proof(conn, &id)?;
+        MigrationRow::set_phase(conn, &id, Phase::Closed, proof.as_deref())?;
         state::event(conn, &id, "closed", "drained, proven, triggers dropped")?;
         Ok(Some(closed))
     })?;

@@ -15,7 +15,9 @@
 //! A migration is `field(id) option(epoch) option(minimum_client) count(changes)`, then its
 //! changes in file order. A column change is `field("column") field(table) field(column)
 //! field(type) option(value) option(where) field(delivery) flag(fill_null) flag(writable)
-//! field(on_error)`.
+//! field(on_error)`, and `field("on_failure") field("keep")` where the file says so: the key is
+//! younger than the digests that replicas have recorded, so its default adds nothing. No kind of
+//! change has that name.
 //!
 //! Defaults are encoded as if they had been written. `type`, `value` and `where` are taken as
 //! parsed: the type with single spaces, the expressions without outer white space. The budget
@@ -25,7 +27,7 @@
 //! The encoding is prefix-free, so two different migrations never encode to the same bytes. A
 //! change of the encoding takes a new context.
 
-use super::change::{Change, ColumnChange};
+use super::change::{Change, ColumnChange, OnFailure};
 use super::id::MigrationId;
 
 /// The BLAKE3 key derivation context of version 1.
@@ -65,6 +67,10 @@ impl Encoder {
         self.flag(change.fill_null);
         self.flag(change.writable);
         self.field(change.on_error.as_str());
+        if change.on_failure != OnFailure::default() {
+            self.field("on_failure");
+            self.field(change.on_failure.as_str());
+        }
     }
 
     fn field(&mut self, text: &str) {

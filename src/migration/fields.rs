@@ -27,6 +27,7 @@ pub(super) const COLUMN_KEYS: &[&str] = &[
     "fill_null",
     "writable",
     "on_error",
+    "on_failure",
 ];
 
 /// A section's table, with what messages need to know about it.

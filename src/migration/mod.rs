@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 pub mod bytes;
 mod change;
+mod difference;
 mod digest;
 mod error;
 mod fields;
@@ -22,7 +23,7 @@ mod tests;
 mod type_name;
 
 pub use bytes::parse_bytes;
-pub use change::{Change, ColumnChange, Delivery, KeyLines, OnError};
+pub use change::{Change, ColumnChange, Delivery, KeyLines, OnError, OnFailure};
 pub use error::{MigrationError, Place, Section};
 pub use id::{MigrationId, MigrationIdError};
 

@@ -5,9 +5,8 @@ use rusqlite::Connection;
 use crate::db::quote::ident;
 use crate::db::{DbError, Doing};
 
-/// The version of the tables that this build creates. It reads and writes version 1 as well, which
-/// knows nothing of applied deltas, and version 2, which knows nothing of shipped ones: the first
-/// `apply` or `run --deltas` brings a database to this version.
+/// The version of the tables that this build creates. It reads versions 1 and 2 as well; whoever
+/// takes a lease brings a database to this version first.
 pub const SCHEMA_VERSION: i64 = 3;
 
 const META: &str = "
@@ -70,6 +69,18 @@ CREATE TABLE _dotfill_shipped (
   digest BLOB NOT NULL,
   last_id INTEGER NOT NULL,
   walked INTEGER NOT NULL
+);
+";
+
+/// What version 3 adds: who a runner is beyond its host and number, and what it began with.
+const RUNNER: &str = "
+CREATE TABLE _dotfill_runner (
+  migration TEXT PRIMARY KEY NOT NULL,
+  token INTEGER NOT NULL,
+  place TEXT,
+  started INTEGER,
+  lease_ms INTEGER NOT NULL,
+  rows_before INTEGER NOT NULL
 );
 ";
 
@@ -148,6 +159,14 @@ pub fn knows_shipped(conn: &Connection) -> Result<bool, DbError> {
     Ok(version(conn)?.is_some_and(|version| version >= 3))
 }
 
+/// True where the tables know more of a runner than its host and number.
+///
+/// # Errors
+/// As [`exists`].
+pub fn knows_runner(conn: &Connection) -> Result<bool, DbError> {
+    Ok(version(conn)?.is_some_and(|version| version >= 3))
+}
+
 /// Creates the tables where they are absent, and brings older ones to this version. The caller
 /// holds a write transaction.
 ///
@@ -156,7 +175,7 @@ pub fn knows_shipped(conn: &Connection) -> Result<bool, DbError> {
 pub fn create(conn: &Connection) -> Result<(), DbError> {
     match version(conn)? {
         None => {
-            for part in [META, PHASED, APPLIED, SHIPPED, OTHERS] {
+            for part in [META, PHASED, APPLIED, SHIPPED, RUNNER, OTHERS] {
                 conn.execute_batch(part).doing("create dotfill's tables")?;
             }
             return Ok(());
@@ -178,7 +197,10 @@ pub fn create(conn: &Connection) -> Result<(), DbError> {
 
 /// From version 2 to 3.
 fn to_version_3(conn: &Connection) -> Result<(), DbError> {
-    conn.execute_batch(SHIPPED).doing("bring dotfill's tables to version 3")
+    for part in [SHIPPED, RUNNER] {
+        conn.execute_batch(part).doing("bring dotfill's tables to version 3")?;
+    }
+    Ok(())
 }
 
 /// From version 1 to 2: a CHECK cannot be altered, so the tables that have one are made again.
@@ -290,6 +312,7 @@ INSERT INTO _dotfill_changes VALUES
         create(&conn).expect("version 3");
         assert!(knows_applied(&conn).expect("a version"));
         assert!(knows_shipped(&conn).expect("a version"));
+        assert!(knows_runner(&conn).expect("a version"));
         let after: Vec<_> =
             ["_dotfill_migrations", "_dotfill_changes"].map(|t| dump(&conn, t)).to_vec();
         assert_eq!(after, before);
@@ -303,7 +326,7 @@ INSERT INTO _dotfill_changes VALUES
         assert_eq!(dump(&conn, names), dump(&fresh, names));
 
         // Version 2 had the one before the last.
-        let second = "DROP TABLE _dotfill_shipped;
+        let second = "DROP TABLE _dotfill_shipped; DROP TABLE _dotfill_runner;
             UPDATE _dotfill_meta SET value = 2 WHERE key = 'schema_version'";
         conn.execute_batch(second).expect("version 2");
         assert!(knows_applied(&conn).expect("a version"));
@@ -316,9 +339,9 @@ INSERT INTO _dotfill_changes VALUES
     fn a_newer_version_is_refused() {
         let conn = Connection::open_in_memory().expect("a database");
         create(&conn).expect("tables");
-        conn.execute("UPDATE _dotfill_meta SET value = 4 WHERE key = 'schema_version'", [])
+        conn.execute("UPDATE _dotfill_meta SET value = 99 WHERE key = 'schema_version'", [])
             .expect("another version");
         let error = exists(&conn).expect_err("a refusal").to_string();
-        assert!(error.contains("version 4"), "{error}");
+        assert!(error.contains("version 99"), "{error}");
     }
 }

@@ -1,0 +1,204 @@
+//! Every write transaction of every command checks the fencing token: where somebody takes the lease
+//! after the k-th commit, whatever k, nothing more is written. A write that did not check would
+//! change the dump.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use dotfill::engine::{self, Deltas, RunError, RunOptions};
+use dotfill::monitor::{Monitor, Quiet};
+use dotfill::write::WriteError;
+use rusqlite::Connection;
+use rusqlite::types::Value;
+use tempfile::TempDir;
+
+use crate::common::{Replica, plain_db};
+use crate::deltas::export;
+use crate::job::{Job, one_column, small_batches};
+use crate::watch::AfterCommit;
+
+const TABLE: &str = "CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, src TEXT, n INT);";
+const ROWS: &str = "WITH RECURSIVE i(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < 40)
+    INSERT INTO t (id, src, n) SELECT 'k' || i, 'src ' || i, i FROM i;";
+const WRITES: &str = "INSERT INTO t (id, src) VALUES ('new', 'new');
+    UPDATE t SET src = 'changed' WHERE n IN (3, 33, 38); UPDATE t SET id = 'moved' WHERE n = 7;";
+
+/// Every row of every table, and the schema.
+fn dump(db: &Path) -> Vec<Vec<Value>> {
+    let conn = Connection::open(db).unwrap();
+    let rows = |sql: &str| -> Vec<Vec<Value>> {
+        let mut statement = conn.prepare(sql).unwrap();
+        let width = statement.column_count();
+        statement
+            .query_map([], |row| (0..width).map(|i| row.get(i)).collect())
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
+    };
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table'
+        AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name";
+    let mut dump = rows("SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2");
+    for name in rows(tables) {
+        let Value::Text(name) = &name[0] else { panic!("a name") };
+        dump.extend(rows(&format!("SELECT '{name}', * FROM \"{name}\"")));
+    }
+    dump
+}
+
+/// Another process takes the lease.
+fn steal(db: &Path) {
+    let conn = Connection::open(db).unwrap();
+    let sql = "UPDATE _dotfill_lease SET token = token + 1, heartbeat = heartbeat + 1,
+        host = 'elsewhere', pid = 7";
+    assert_eq!(conn.execute(sql, []).unwrap(), 1);
+}
+
+type Command<'c> = &'c dyn Fn(&Path, &dyn Monitor) -> Result<(), RunError>;
+
+/// Steals the lease after each commit in turn; `least` is the premise on how many there are.
+#[track_caller]
+fn steal_everywhere(least: u64, prepare: &dyn Fn(&Path), command: Command<'_>) {
+    for k in 1.. {
+        let folder = TempDir::new().unwrap();
+        let db = folder.path().join("t.db");
+        prepare(&db);
+        let stolen: Mutex<Option<Vec<Vec<Value>>>> = Mutex::new(None);
+        let monitor = AfterCommit::new(|commits| {
+            if commits == k {
+                steal(&db);
+                *stolen.lock().unwrap() = Some(dump(&db));
+            }
+        });
+        let result = command(&db, &monitor);
+        let commits = monitor.commits();
+        drop(monitor);
+        let Some(stolen) = stolen.into_inner().unwrap() else {
+            result.unwrap_or_else(|error| panic!("undisturbed: {error}"));
+            assert!(k > least, "premise: only {k} commits");
+            return;
+        };
+        assert_eq!(commits, k, "a commit after the lease was lost");
+        assert!(stolen == dump(&db), "something was written after commit {k}");
+        match result {
+            // It had nothing more to write.
+            Ok(()) => {}
+            Err(RunError::Write(WriteError::Replaced)) => {}
+            Err(error) => panic!("after commit {k}: {error}"),
+        }
+    }
+}
+
+fn options() -> RunOptions {
+    RunOptions { no_wait: true, ..small_batches() }
+}
+
+fn job(db: &Path) -> Job {
+    let mut job = Job::new(db, one_column("t", "target", "TEXT", "'v-' || src", ""));
+    job.options = options();
+    job
+}
+
+fn plain(db: &Path) {
+    let conn = Connection::open(db).unwrap();
+    conn.pragma_update(None, "journal_mode", "WAL").unwrap();
+    conn.execute_batch(&format!("{TABLE}{ROWS}")).unwrap();
+}
+
+/// Filled, and then written by others.
+fn open(db: &Path) {
+    plain(db);
+    job(db).run();
+    Connection::open(db).unwrap().execute_batch(WRITES).unwrap();
+}
+
+#[test]
+fn run_and_close() {
+    steal_everywhere(8, &plain, &|db, monitor| {
+        let mut job = job(db);
+        job.options.close = true;
+        job.try_run(monitor).map(drop)
+    });
+}
+
+#[test]
+fn run_again_over_notes() {
+    steal_everywhere(2, &open, &|db, monitor| job(db).try_run(monitor).map(drop));
+}
+
+#[test]
+fn close() {
+    steal_everywhere(2, &open, &|db, monitor| {
+        engine::close(db, &job(db).migration, &options(), monitor).map(drop)
+    });
+}
+
+#[test]
+fn rollback() {
+    steal_everywhere(6, &open, &|db, monitor| {
+        engine::rollback(db, &job(db).migration, &options(), monitor).map(drop)
+    });
+}
+
+#[test]
+fn the_reverting_of_what_fails() {
+    let broken = |db: &Path| {
+        plain(db);
+        let sql = "UPDATE t SET src = 'x' WHERE id = 'k30'";
+        Connection::open(db).unwrap().execute_batch(sql).unwrap();
+    };
+    steal_everywhere(8, &broken, &|db, monitor| {
+        let mut job = job(db);
+        let value = "CASE WHEN src = 'x' THEN json(src) ELSE src END";
+        job.migration = one_column("t", "target", "TEXT", value, "");
+        match job.try_run(monitor) {
+            Err(RunError::Failed { message, .. }) => {
+                assert!(message.contains("taken back"), "{message}");
+                Ok(())
+            }
+            other => other.map(drop),
+        }
+    });
+}
+
+#[test]
+fn apply() {
+    let source = plain_db(&format!("{TABLE}{ROWS}"));
+    let exported = job(Path::new(source.db()));
+    exported.run();
+    let deltas = source.folder().join("deltas");
+    export(source.db(), &exported.migration, &deltas);
+    steal_everywhere(8, &plain, &|db, monitor| {
+        engine::apply(db, Deltas::Folder(deltas.clone()), &options(), monitor).map(drop)
+    });
+}
+
+#[test]
+fn run_on_a_replicated_table() {
+    let replica = Replica::machines();
+    replica.insert_machines(20);
+    replica.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let template = replica.path().to_owned();
+    for delivery in ["derive", "native"] {
+        let copy = |db: &Path| {
+            std::fs::copy(&template, db).unwrap();
+        };
+        steal_everywhere(2, &copy, &|db, monitor| {
+            let mut job = job(db);
+            let rest = format!("delivery = '{delivery}'");
+            job.migration = one_column("machines", "owner", "TEXT", "'o-' || app", &rest);
+            job.options.tuning.records_per_transaction = 2;
+            job.options.tuning.batch_rows_max = 2;
+            job.try_run(monitor).map(drop)
+        });
+    }
+}
+
+#[test]
+fn a_runner_may_have_had_nothing_more_to_write() {
+    // The other half of the rule: who keeps the lease is not disturbed by the check.
+    let db = plain_db(&format!("{TABLE}{ROWS}"));
+    let job = job(Path::new(db.db()));
+    job.run();
+    engine::close(&job.db, &job.migration, &job.options, &Quiet).unwrap();
+    engine::forget(&job.db, "m").unwrap();
+}
