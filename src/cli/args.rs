@@ -47,13 +47,14 @@ pub struct VoiceArgs {
 pub enum Command {
     /// Say what a migration will cost, against the naive way; writes nothing
     Plan(PlanArgs),
-    /// Backfill one replica; resumes where it stopped
+    /// Backfill one replica; resumes where it stopped; waits for the proof where another process runs
+    /// it, and takes over when that one dies
     Run(RunArgs),
     /// Show phase, progress, owner, throttle reason and noted rows of the migrations
     Status(StatusArgs),
-    /// Ask the runner, wherever it is, to stop after its batch
+    /// Ask the runner, wherever it is, to stop after its batch, and those who wait for it with it
     Stop(OneArgs),
-    /// Wait until a migration is proven
+    /// Wait until a migration is proven, without being willing to run it
     Wait(WaitArgs),
     /// Prove the rows of this replica again, from the data, and compare it with another one
     Verify(VerifyArgs),
@@ -124,6 +125,7 @@ pub struct PlanArgs {
 
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent flags")]
 pub struct RunArgs {
     /// The migration and the database.
     #[command(flatten)]
@@ -138,6 +140,12 @@ pub struct RunArgs {
     /// stopped; - for one stream of all rows on standard output
     #[arg(long, value_name = "DIR|-")]
     pub deltas: Option<String>,
+    /// Try again what has failed for good
+    #[arg(long)]
+    pub retry: bool,
+    /// Count the rows again from the data also where another process has just proven them
+    #[arg(long)]
+    pub recheck: bool,
     /// How fast, and when to wait.
     #[command(flatten)]
     pub tuning: TuningArgs,
@@ -315,6 +323,9 @@ pub struct WaitArgs {
     /// Give up after this long, such as 90s, 10m or 2h; without it, never
     #[arg(long, value_name = "TIME", value_parser = super::time::parse)]
     pub timeout: Option<std::time::Duration>,
+    /// Count the rows again from the data, whatever the recorded proof says
+    #[arg(long)]
+    pub recheck: bool,
 }
 
 /// Arguments of `verify`.

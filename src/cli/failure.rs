@@ -81,11 +81,20 @@ impl From<RunError> for Failure {
         let of_file = db_error(&error).is_some_and(DbError::is_of_file);
         let failure = Self { of_file, ..Self::new(run_code(&error), message(&error)) };
         match error {
-            RunError::Interrupted { .. } => failure.with("outcome", "interrupted"),
-            RunError::Held { migration, owner, percent } => {
-                failure.with("migration", migration).with("owner", owner).with("percent", percent)
+            RunError::Held { migration, owner, host, pid, percent } => failure
+                .with("migration", migration)
+                .with("owner", owner)
+                .with("host", host)
+                .with("pid", pid)
+                .with("percent", percent),
+            RunError::Refused { migration, .. }
+            | RunError::Failed { migration, .. }
+            | RunError::Unproven { migration, .. } => failure.with("migration", migration),
+            RunError::Interrupted { .. }
+            | RunError::Db(DbError::Interrupted { .. })
+            | RunError::Write(WriteError::Db(DbError::Interrupted { .. })) => {
+                failure.with("outcome", "interrupted")
             }
-            RunError::Refused { migration, .. } => failure.with("migration", migration),
             _ => failure,
         }
     }
@@ -116,6 +125,7 @@ fn message(error: &RunError) -> String {
 fn db_code(error: &DbError) -> u8 {
     match error {
         DbError::Unusable { .. } => exit::REFUSED,
+        DbError::Interrupted { .. } => exit::RESUMABLE,
         _ => exit::FAILED,
     }
 }
@@ -154,9 +164,13 @@ fn run_code(error: &RunError) -> u8 {
         RunError::Tuning(_) | RunError::Refused { .. } => exit::REFUSED,
         RunError::Held { .. } | RunError::Write(WriteError::Replaced) => exit::ELSEWHERE,
         RunError::Interrupted { .. } => exit::RESUMABLE,
-        RunError::NotProven { .. } => exit::DIVERGED,
+        RunError::NotProven { .. } | RunError::Unproven { diverged: true, .. } => exit::DIVERGED,
         RunError::Delta(error) => delta_code(error),
         RunError::Phase(error) => phase_code(error),
-        RunError::Write(_) | RunError::Proof(_) | RunError::Panicked { .. } => exit::FAILED,
+        RunError::Failed { .. }
+        | RunError::Unproven { .. }
+        | RunError::Write(_)
+        | RunError::Proof(_)
+        | RunError::Panicked { .. } => exit::FAILED,
     }
 }

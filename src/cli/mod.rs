@@ -109,7 +109,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
         Command::Ack(args) => ack::run(args, context),
         Command::Rollback(args) => rollback::run(args, context),
         Command::Doctor(args) => doctor::run(&args.db.db, json),
-        Command::Forget(args) => forget::run(args, json),
+        Command::Forget(args) => forget::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Apply(args) => apply::run(args, context),
         Command::Inspect(args) => inspect::run(args, context),

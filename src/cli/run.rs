@@ -19,6 +19,8 @@ pub fn run(args: &RunArgs, context: &Context) -> Result<u8, Failure> {
     let mut options = args.tuning.resolve(&context.cancel);
     options.follow = args.follow;
     options.close = args.close;
+    options.retry = args.retry;
+    options.recheck = args.recheck;
     let streams = args.deltas.as_deref() == Some("-");
     if let Some(reason) = ramp::outside(args.tuning.nodes_percent, &args.one.db.db)? {
         return skip(&migration, &reason, streams, context);
@@ -54,6 +56,9 @@ fn skip(
 
 /// The report for people.
 fn render(report: &RunReport, args: &RunArgs) -> String {
+    if report.attached {
+        return render_attached(report, args);
+    }
     let count = units::count;
     let mut rows =
         format!("{} of {} written", count(report.rows_written), count(report.rows_total));
@@ -97,6 +102,29 @@ fn render(report: &RunReport, args: &RunArgs) -> String {
         outcome(report.outcome, &report.phase),
         output::aligned(&lines)
     )
+}
+
+/// What somebody else has done.
+fn render_attached(report: &RunReport, args: &RunArgs) -> String {
+    let count = units::count;
+    let mut rows = match report.outcome {
+        Outcome::Complete => format!("{} proven by another process", count(report.rows_total)),
+        _ => "another process worked on them".to_owned(),
+    };
+    if report.dirty_rows > 0 {
+        let _ = write!(rows, "; {} noted, to be derived again", count(report.dirty_rows));
+    }
+    let mut lines = vec![("rows", rows)];
+    if let Some(digest) = &report.digest {
+        lines.push(("digest", digest.chars().take(16).collect()));
+    }
+    lines.push(("next", what_next(report, args)));
+    let reason = report.reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));
+    let state = match report.outcome {
+        Outcome::Complete => outcome(report.outcome, &report.phase),
+        _ => "no longer waiting".to_owned(),
+    };
+    format!("{}: {state}{reason}\n{}", report.migration, output::aligned(&lines))
 }
 
 fn outcome(outcome: Outcome, phase: &str) -> String {

@@ -137,7 +137,7 @@ fn row(cells: &[String; 6], widths: &[usize]) -> String {
 
 fn runner(one: &MigrationStatus, rate: Option<f64>) -> String {
     let Some(owner) = &one.owner else {
-        return match one.failure() {
+        return match &one.failure {
             Some(reason) if one.is_resumable() && one.percent < 100.0 => {
                 format!("nobody; failed: {reason}")
             }

@@ -54,13 +54,14 @@ pub struct TuningArgs {
     /// Do nothing unless this replica is among the first N percent, by a hash of its site id
     #[arg(long, value_name = "N", value_parser = percent)]
     pub nodes_percent: Option<f64>,
-    /// Take over from a runner whose heartbeat stood still for this long
+    /// The lease period: take over from a runner whose heartbeat stood still for this long (or for
+    /// its own lease period, where that is longer), 1 to 3600
     #[arg(
         long, value_name = "SECONDS", default_value_t = 10,
         value_parser = clap::value_parser!(u64).range(1..=3600)
     )]
     pub lease_seconds: u64,
-    /// Exit 5 at once where another process runs the migration
+    /// Exit 5 at once where another process has the lease of the migration
     #[arg(long)]
     pub no_wait: bool,
     /// Load this cr-sqlite extension instead of writing its tables without it
@@ -98,6 +99,9 @@ impl TuningArgs {
             records_max: self.lift_limits.then_some(RECORDS_LIFTED),
             lease: Duration::from_secs(self.lease_seconds),
             segments: SegmentSize::default(),
+            no_wait: self.no_wait,
+            recheck: false,
+            retry: false,
             cancel: Arc::clone(cancel),
         }
     }

@@ -34,6 +34,15 @@ pub enum DbError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// A signal came while somebody else held the write lock.
+    #[error(
+        "{doing}: interrupted by a signal while another connection held the write lock; the same \
+         command continues"
+    )]
+    Interrupted {
+        /// What we were doing.
+        doing: String,
+    },
     /// Somebody else holds the write lock for longer than we were told to wait.
     #[error(
         "{doing}: another connection has held the write lock for {waited_ms} ms; \

@@ -14,7 +14,7 @@ mod open;
 pub mod quote;
 mod table;
 
-pub use begin::begin;
+pub use begin::{begin, begin_unless};
 pub use datum::{Datum, encode};
 pub use datum_json::{from_json, to_json};
 pub use error::{DbError, Doing, is_busy, is_row_error};

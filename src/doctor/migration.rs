@@ -4,13 +4,13 @@ use std::path::Path;
 
 use super::{Finding, Patient, change, process, shell};
 use crate::db::DbError;
-use crate::engine::percent;
+use crate::engine::{self, percent};
 use crate::lease::{Holder, this_host};
 use crate::migration::Migration;
 use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase, ShippedRow};
 use crate::write::pending_rows;
 
-/// Events that are searched for the reason of a failure.
+/// Events that are searched for the time of a failure.
 const EVENTS: u32 = 100;
 
 /// Who has the lease.
@@ -86,7 +86,7 @@ fn phase(
     };
     Ok(match (runner, row.phase) {
         (Runner::AtWork(who), _) => Finding::ok(what, format!("{stands}; {who}")),
-        (_, Phase::Failed) => Finding::wrong(what, stands, command(verb)),
+        (_, Phase::Failed) => Finding::wrong(what, stands, format!("{} --retry", command(verb))),
         (Runner::Dead(owner), _) => Finding::owed(
             what,
             format!("{stands}; its lease was left by {owner}, which is gone"),
@@ -150,11 +150,16 @@ fn fed(
     })
 }
 
-fn failure(patient: &Patient<'_>, row: &MigrationRow) -> Result<String, DbError> {
+/// When the last failure was, by the wall clock, for people.
+fn failed_at(patient: &Patient<'_>, row: &MigrationRow) -> Result<String, DbError> {
     let events = state::events(&patient.conn, &row.id, EVENTS)?;
     let last = events.into_iter().rev().find(|(_, kind, _)| kind == "failed");
-    Ok(match last {
-        Some((at, _, reason)) => format!("failed at {at}: {reason}"),
+    Ok(last.map_or_else(|| "an earlier time".to_owned(), |(at, _, _)| at))
+}
+
+fn failure(patient: &Patient<'_>, row: &MigrationRow) -> Result<String, DbError> {
+    Ok(match engine::failure(&patient.conn, &row.id)? {
+        Some(reason) => format!("failed at {}: {reason}", failed_at(patient, row)?),
         None => "failed, for a reason that is no longer recorded".to_owned(),
     })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 use serde::Serialize;
 
+use super::claim::{held, held_by};
 use super::job::{Job, Purpose};
 use super::or_set::{self, Cleared};
 use super::ready::Ready;
@@ -14,7 +15,7 @@ use crate::layout::or_set::set_note_schema_drop;
 use crate::layout::{
     Delivery, FillSql, Filter, Target, note_schema_drop, pending_schema_drop, reship_schema_drop,
 };
-use crate::lease::Holder;
+use crate::lease::{Attempt, Claim, Fence, Lease, acquire};
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
 use crate::split::Splitter;
@@ -161,7 +162,7 @@ fn roll_back_column(
 
 /// Sets the cells that are ours to NULL, from the first row on; again where rows may have been
 /// renumbered meanwhile.
-fn clear(
+pub(super) fn clear(
     job: &mut Job<'_>,
     ready: &mut Prepared,
     cleared: &mut u64,
@@ -214,7 +215,10 @@ fn clear_ranges(
 /// Drops what we added for a change: triggers and side tables, and a generated column of ours,
 /// which holds nothing. Rows that are noted still were passed over, and are cleared first; the
 /// last of them in the transaction that drops the triggers.
-fn drop_change(job: &mut Job<'_>, ready: &mut Prepared) -> Result<Option<Stop>, RunError> {
+pub(super) fn drop_change(
+    job: &mut Job<'_>,
+    ready: &mut Prepared,
+) -> Result<Option<Stop>, RunError> {
     let Prepared { target, change } = ready;
     let drainer = Drainer::new(target, job.migration.id.as_str(), Then::Clear);
     loop {
@@ -262,42 +266,86 @@ fn drop_drained(
     Ok(dropped)
 }
 
-/// Removes every trace of a migration that is closed or rolled back, and with the last one our
-/// tables themselves.
+/// As [`forget_with`], with the usual options.
 ///
 /// # Errors
-/// [`RunError::Refused`] while it is open or being run; nothing was changed then.
+/// As [`forget_with`].
 pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
+    forget_with(db, id, &RunOptions::default())
+}
+
+/// Removes every trace of a migration that is closed, rolled back, fed by deltas, or has failed and
+/// left nothing, where nothing of it waits in quarantine; and with the last one our tables themselves. Only `lease`, `no_wait` and `cancel`
+/// of the options count.
+///
+/// # Errors
+/// [`RunError::Held`] while another process is at work, [`RunError::Refused`] while the migration is
+/// open or unfinished; nothing was changed then.
+pub fn forget_with(db: &Path, id: &str, options: &RunOptions) -> Result<(), RunError> {
     let mut conn = connect(db, None)?;
-    let unknown = || {
-        RunError::refused(
-            id,
-            format!("{} does not know it", db.display()),
-            "`dotfill status` lists the migrations of a database",
-        )
-    };
     if !state::exists(&conn)? {
-        return Err(unknown());
+        return Err(unknown(db, id));
     }
-    let tx = db::begin(&mut conn, TransactionBehavior::Immediate, "forget a migration")?;
-    let row = MigrationRow::read(&tx, id)?.ok_or_else(unknown)?;
-    let holder = Holder::read(&tx, id)?;
-    if let Some(owner) = holder.filter(|h| !h.is_dead()).and_then(|h| h.owner()) {
-        return Err(RunError::refused(
-            id,
-            format!("{owner} is running it"),
-            "`dotfill stop` it first",
-        ));
+    let forgettable = check_forgettable(&conn, db, id);
+    match (held_by(&conn, id)?, &forgettable) {
+        (Some(holder), Err(RunError::Refused { .. })) => return Err(held(&conn, id, &holder)?),
+        (Some(holder), _) if options.no_wait => return Err(held(&conn, id, &holder)?),
+        _ => forgettable?,
     }
-    if !matches!(row.phase, Phase::Closed | Phase::RolledBack | Phase::Applied) {
-        return Err(RunError::refused(
-            id,
-            format!("it is {}", row.phase),
-            "`dotfill close` it, or `dotfill rollback` it, first",
-        ));
+    let claim = Claim { migration: id, lease: options.lease, expired: None };
+    let clock = SystemClock::new();
+    let begin =
+        |conn: &Connection| check_forgettable(conn, db, id).and_then(|()| Ok(state::create(conn)?));
+    let lease = match acquire(&mut conn, claim, &clock, &options.cancel, &begin)? {
+        Attempt::Taken(lease) => lease,
+        Attempt::Held(holder) => return Err(held(&conn, id, &holder)?),
+    };
+    let done = remove(&mut conn, id, &lease, options);
+    if done.is_err() {
+        lease.release(&conn)?;
     }
-    refuse_waiting(&tx, id)?;
+    done
+}
+
+fn unknown(db: &Path, id: &str) -> RunError {
+    RunError::refused(
+        id,
+        format!("{} does not know it", db.display()),
+        "`dotfill status` lists the migrations of a database",
+    )
+}
+
+fn check_forgettable(conn: &Connection, db: &Path, id: &str) -> Result<(), RunError> {
+    let row = MigrationRow::read(conn, id)?.ok_or_else(|| unknown(db, id))?;
+    let is_over = match row.phase {
+        Phase::Closed | Phase::RolledBack | Phase::Applied => true,
+        Phase::Failed => ChangeRow::of(conn, id)?.is_empty(),
+        Phase::Filling | Phase::Open | Phase::Applying | Phase::RollingBack => false,
+    };
+    if is_over {
+        return refuse_waiting(conn, id);
+    }
+    Err(RunError::refused(
+        id,
+        format!("it is {}", row.phase),
+        "`dotfill close` it, or `dotfill rollback` it, first",
+    ))
+}
+
+/// The forgetting transaction.
+fn remove(
+    conn: &mut Connection,
+    id: &str,
+    lease: &Lease,
+    options: &RunOptions,
+) -> Result<(), RunError> {
     let what = "forget a migration";
+    let tx = db::begin_unless(conn, TransactionBehavior::Immediate, what, &options.cancel)?;
+    if lease.check(&tx, None)? == Fence::Replaced {
+        return Err(WriteError::Replaced.into());
+    }
+    // Something may have been refused since the lease was taken.
+    refuse_waiting(&tx, id)?;
     for change in ChangeRow::of(&tx, id)? {
         tx.execute_batch(&note_schema_drop(change.n)).doing(what)?;
         tx.execute_batch(&set_note_schema_drop(change.n)).doing(what)?;
@@ -312,6 +360,7 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
     for (table, column) in [
         ("_dotfill_changes", "migration"),
         ("_dotfill_lease", "migration"),
+        ("_dotfill_runner", "migration"),
         ("_dotfill_events", "migration"),
         ("_dotfill_migrations", "id"),
     ] {
@@ -320,8 +369,7 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
     if MigrationRow::all(&tx)?.is_empty() {
         state::drop_all(&tx)?;
     }
-    tx.commit().doing(what)?;
-    Ok(())
+    Ok(tx.commit().doing(what)?)
 }
 
 /// Refuses to forget what was never decided: rows that wait in quarantine, buffered operations.

@@ -2,16 +2,20 @@
 
 use std::path::Path;
 
+use rusqlite::Connection;
 use serde::Serialize;
 
 use super::job::{Job, Purpose};
 use super::ready::{Closing, Ready};
+use super::run::pending;
 use super::ship::drop_chain;
-use super::{Outcome, RunError, RunOptions, Stop, fed, modes};
+use super::{Outcome, RunError, RunOptions, Stop, attest, fed, modes};
+use crate::db::DbError;
 use crate::migration::Migration;
 use crate::monitor::Monitor;
 use crate::state::{self, MigrationRow, Phase};
 use crate::throttle::SystemClock;
+use crate::verify::{Proof, RangeDigest};
 use crate::write::WriteError;
 
 /// Notes that the closing transaction itself may take: it holds the lock while it does.
@@ -85,17 +89,49 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
     for index in 0..job.resolved.len() {
         prepared.push(Ready::prepare(job, index)?);
     }
-    let mut rows = 0;
+    let mut digest = RangeDigest::default();
     for ready in &mut prepared {
         if let Err(stop) = ready.drain_all(job)? {
-            return Ok((Some(stop), rows));
+            return Ok((Some(stop), digest.rows));
         }
         match ready.prove(job)? {
-            Ok(proven) => rows += proven.range().digest.rows,
-            Err(stop) => return Ok((Some(stop), rows)),
+            Ok(proven) => digest += proven.range().digest,
+            Err(stop) => return Ok((Some(stop), digest.rows)),
         }
     }
-    Ok((close_open(job, &mut prepared)?, rows))
+    record_proof(job, digest)?;
+    Ok((close_open(job, &mut prepared)?, digest.rows))
+}
+
+/// Keeps what was counted now instead of what an earlier runner has counted.
+fn record_proof(job: &mut Job<'_>, digest: RangeDigest) -> Result<(), RunError> {
+    let id = job.id().to_owned();
+    let token = job.session.token();
+    job.session.transact_again(|conn| {
+        let row = MigrationRow::read(conn, &id)?;
+        let before = row.as_ref().and_then(attest::recorded).unwrap_or_default();
+        let proof = Proof {
+            rows: digest.rows,
+            rows_pending: pending(conn, &id)?,
+            digest: digest.to_hex(),
+            sqlite_version: rusqlite::version().to_owned(),
+            dotfill_version: env!("CARGO_PKG_VERSION").to_owned(),
+            token,
+            schema: attest::schema(conn, &id)?,
+            ..before
+        };
+        let text = serde_json::to_string(&proof).unwrap_or_default();
+        Ok(MigrationRow::set_phase(conn, &id, Phase::Open, Some(&text))?)
+    })?;
+    Ok(())
+}
+
+/// The proof of a migration as it is once our triggers are gone, inside the closing transaction.
+fn closed_proof(conn: &Connection, id: &str) -> Result<Option<String>, DbError> {
+    let row = MigrationRow::read(conn, id)?;
+    let Some(proof) = row.as_ref().and_then(attest::recorded) else { return Ok(None) };
+    let proof = Proof { rows_pending: 0, schema: attest::schema(conn, id)?, ..proof };
+    Ok(serde_json::to_string(&proof).ok())
 }
 
 /// Closes changes that were proven while they are followed: what was noted since is drained, the
@@ -153,7 +189,8 @@ fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Ready]) -> Result<bool, RunE
             };
             closed.push(change);
         }
-        MigrationRow::set_phase(conn, &id, Phase::Closed, None)?;
+        let proof = closed_proof(conn, &id)?;
+        MigrationRow::set_phase(conn, &id, Phase::Closed, proof.as_deref())?;
         state::event(conn, &id, "closed", "drained, proven, triggers dropped")?;
         Ok(Some(closed))
     })?;

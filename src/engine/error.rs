@@ -33,7 +33,7 @@ pub enum RunError {
     /// A proof could not be made.
     #[error(transparent)]
     Proof(#[from] ProofError),
-    /// Somebody else runs this migration.
+    /// Somebody else runs this migration; nothing was written.
     #[error(
         "migration {migration} is being run by {owner} ({percent:.1} % done); watch it with \
          `dotfill status`, stop it with `dotfill stop {migration}`, or wait with \
@@ -44,8 +44,37 @@ pub enum RunError {
         migration: String,
         /// `host:pid` of the runner.
         owner: String,
+        /// The runner's host.
+        host: String,
+        /// The runner's process.
+        pid: i64,
         /// How far it is, of 100.
         percent: f64,
+    },
+    /// The migration has failed for good, here or in the process that ran it.
+    #[error("migration {migration} has failed: {message}")]
+    Failed {
+        /// The migration.
+        migration: String,
+        /// The row, the reason, and what was taken back; the same for everybody.
+        message: String,
+    },
+    /// A recorded proof was made again, and rows do not hold what it said.
+    #[error(
+        "migration {migration}: {rows} rows do not hold the derived value, for example ({example}); \
+         {remedy}"
+    )]
+    Unproven {
+        /// The migration.
+        migration: String,
+        /// How many rows.
+        rows: u64,
+        /// One of them.
+        example: String,
+        /// True where each of them is known to be ours: the replica has diverged.
+        diverged: bool,
+        /// What to do.
+        remedy: String,
     },
     /// The command does not fit the state of the migration; nothing was written.
     #[error("migration {migration}: {problem}; {remedy}")]

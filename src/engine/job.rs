@@ -3,23 +3,27 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::claim::{self, Claiming};
 use super::pace::Pace;
+use super::pulse::Pulse;
 use super::ship::Ship;
 use super::{RunError, RunOptions, Stop};
 use crate::db::{self, DbError, Doing};
 use crate::layout::Target;
 use crate::layout::crsqlite;
-use crate::lease::{Attempt, Holder, Lease};
 use crate::migration::Migration;
 use crate::monitor::Monitor;
 use crate::plan::{PlanError, Resolved, ResolvedChange, resolve, resolve_change, resolve_shipped};
 use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase, SetRow};
-use crate::throttle::Clock;
+use crate::throttle::{Clock, TuningError};
 use crate::write::{Session, connect};
+
+/// The shortest and the longest lease period.
+const LEASE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
 
 /// What a job is for, which decides what has to fit before it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub(super) struct Job<'a> {
     pub migration: &'a Migration,
     pub options: &'a RunOptions,
     pub monitor: &'a dyn Monitor,
+    /// Before the session: what is dropped first ends first.
+    pulse: Pulse,
     pub session: Session<'a>,
     pub pace: Pace<'a>,
     pub started: Instant,
@@ -59,17 +65,6 @@ pub(super) struct Job<'a> {
 
 impl<'a> Job<'a> {
     /// Checks everything that can be checked, then takes the lease.
-    pub(super) fn begin(
-        db: &Path,
-        migration: &'a Migration,
-        options: &'a RunOptions,
-        clock: &'a dyn Clock,
-        monitor: &'a dyn Monitor,
-    ) -> Result<Self, RunError> {
-        Self::begin_for(Purpose::Derive, db, migration, options, clock, monitor)
-    }
-
-    /// As [`Self::begin`], for another purpose.
     pub(super) fn begin_for(
         purpose: Purpose<'_>,
         db: &Path,
@@ -78,14 +73,28 @@ impl<'a> Job<'a> {
         clock: &'a dyn Clock,
         monitor: &'a dyn Monitor,
     ) -> Result<Self, RunError> {
+        let claiming = if options.no_wait { Claiming::Now(None) } else { Claiming::Watch };
+        Self::begin_as((purpose, claiming), db, migration, options, clock, monitor)
+    }
+
+    /// As [`Self::begin_for`], claiming the lease in a certain way.
+    pub(super) fn begin_as(
+        (purpose, claiming): (Purpose<'_>, Claiming),
+        db: &Path,
+        migration: &'a Migration,
+        options: &'a RunOptions,
+        clock: &'a dyn Clock,
+        monitor: &'a dyn Monitor,
+    ) -> Result<Self, RunError> {
         let outputs = None::<fn(&Connection, &[ResolvedChange]) -> Result<(), RunError>>;
-        Ok(Self::begin_with(purpose, db, migration, options, clock, monitor, outputs)?.0)
+        let claim = (purpose, claiming);
+        Ok(Self::begin_with(claim, db, migration, options, clock, monitor, outputs)?.0)
     }
 
     /// As [`Self::begin_for`]; `outputs` makes what the job writes elsewhere, before anything is
     /// written to the database.
     pub(super) fn begin_with<T>(
-        purpose: Purpose<'_>,
+        (purpose, claiming): (Purpose<'_>, Claiming),
         db: &Path,
         migration: &'a Migration,
         options: &'a RunOptions,
@@ -115,24 +124,21 @@ impl<'a> Job<'a> {
                 Phase::Applying
             }
         };
-        let feeds = outputs.is_some();
         let outputs = outputs.map(|open| open(&conn, &resolved)).transpose()?;
         let pace = Pace::new(db, options, clock, monitor, &migration.id)?;
         use_wal(&conn, db)?;
         pace.wal.begin(&conn)?;
-        let is_ready = match purpose {
-            _ if feeds => state::knows_shipped(&conn)?,
-            Purpose::Apply(_) => state::knows_applied(&conn)?,
-            Purpose::Derive | Purpose::Tend => state::exists(&conn)?,
-        };
-        let lease = lease(&mut conn, migration, (begins, is_ready), options, clock)?;
+        let lease = claim::lease(&mut conn, migration, (begins, claiming), options, clock)?;
+        let pulse = Pulse::start(db, &lease, options.lease);
         let mut session = Session::new(conn, lease, monitor)?;
+        session.set_cancel(&options.cancel);
         let mut columns = resolved.iter().filter_map(ResolvedChange::column);
         let fires = columns.any(|change| !change.triggers.is_empty());
         session.set_fire_triggers(fires)?;
         let db = db.to_owned();
         let ship = None;
-        let job = Self { db, migration, options, monitor, session, pace, started, resolved, ship };
+        let job =
+            Self { db, migration, options, monitor, pulse, session, pace, started, resolved, ship };
         Ok((job, outputs))
     }
 
@@ -147,7 +153,10 @@ impl<'a> Job<'a> {
     }
 
     /// Ends the job: the WAL is left small, and the lease is given back.
-    pub(super) fn end(&self) -> Result<(), RunError> {
+    pub(super) fn end(&mut self) -> Result<(), RunError> {
+        if let Err(error) = self.pulse.stop() {
+            self.monitor.warn(&format!("the heartbeat had stopped: {error}"));
+        }
         self.session.release()?;
         super::wal::Wal::finish(self.session.conn())?;
         if self.options.crsqlite.is_some() {
@@ -192,6 +201,10 @@ impl RunOptions {
             Some(most) => self.tuning.validate_lifted(most)?,
             None => self.tuning.validate()?,
         }
+        if !(LEASE.0..=LEASE.1).contains(&self.lease) {
+            let problem = format!("{} s is not from 1 to 3600", self.lease.as_secs_f64());
+            return Err(TuningError::Flag { flag: "lease-seconds", problem }.into());
+        }
         Ok(())
     }
 }
@@ -225,19 +238,36 @@ fn check_triggers(
 }
 
 /// Refuses another file under an id that this database knows.
-fn check_known(conn: &Connection, migration: &Migration) -> Result<(), RunError> {
+pub(super) fn check_known(conn: &Connection, migration: &Migration) -> Result<(), RunError> {
     if !state::exists(conn)? {
         return Ok(());
     }
-    let id = migration.id.as_str();
-    match MigrationRow::read(conn, id)? {
-        Some(known) if known.digest != migration.digest => Err(RunError::refused(
-            id,
-            "this database has run another file under that id",
-            "give the changed migration a new id; `dotfill status` shows what was run",
-        )),
-        _ => Ok(()),
+    match MigrationRow::read(conn, migration.id.as_str())? {
+        Some(known) => check_same(&known, migration),
+        None => Ok(()),
     }
+}
+
+/// Refuses a file that is not the one that `known` was begun with, naming what differs.
+pub(super) fn check_same(known: &MigrationRow, migration: &Migration) -> Result<(), RunError> {
+    if known.digest == migration.digest {
+        return Ok(());
+    }
+    // A text that does not parse was written by another release.
+    let before = Migration::parse(&known.text, Path::new("the file that was run")).ok();
+    let differs = before.and_then(|before| before.difference(migration));
+    Err(RunError::refused(
+        &known.id,
+        match differs {
+            Some(differs) => format!("this database has run another file under that id: {differs}"),
+            None => "this database has run another file under that id".to_owned(),
+        },
+        if known.phase == Phase::Failed {
+            format!("it has failed: `dotfill forget {}`, then `run` the other one", known.id)
+        } else {
+            "give the changed migration a new id; `dotfill status` shows what was run".to_owned()
+        },
+    ))
 }
 
 /// Refuses a column that another migration fills here, and the tables and the view that another
@@ -364,12 +394,8 @@ pub(super) fn was_fed(conn: &Connection, migration: &Migration) -> Result<bool, 
 
 /// Sees to it that the database is in WAL mode.
 fn use_wal(conn: &Connection, db: &Path) -> Result<(), DbError> {
-    let mode: String = conn
-        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-        .doing("read the journal mode")?;
-    if mode == "wal" {
-        return Ok(());
-    }
+    /// Tries while others have the file locked, each as long as the connection waits for a lock.
+    const TRIES: u32 = 20;
     let refused = |problem: String| DbError::Unusable {
         path: db.to_owned(),
         problem,
@@ -378,45 +404,29 @@ fn use_wal(conn: &Connection, db: &Path) -> Result<(), DbError> {
                  system with shared memory"
             .to_owned(),
     };
-    match conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0)) {
-        Ok(now) if now == "wal" => Ok(()),
-        Ok(now) => Err(refused(format!("its journal mode is {now} and cannot be WAL"))),
-        Err(error) => Err(refused(format!(
-            "its journal mode is {mode} and cannot be changed: {}",
-            db::expr::plain(&error)
-        ))),
-    }
-}
-
-fn lease(
-    conn: &mut Connection,
-    migration: &Migration,
-    (begins, is_ready): (Phase, bool),
-    options: &RunOptions,
-    clock: &dyn Clock,
-) -> Result<Lease, RunError> {
-    let id = migration.id.as_str();
-    if !is_ready || MigrationRow::read(conn, id)?.is_none() {
-        let tx = db::begin(conn, rusqlite::TransactionBehavior::Immediate, "record the migration")?;
-        state::create(&tx)?;
-        if MigrationRow::read(&tx, id)?.is_none() {
-            MigrationRow::insert(&tx, id, &migration.digest, &migration.text, begins)?;
+    let mode = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0));
+    let mut tried = 0;
+    loop {
+        let before = mode("PRAGMA journal_mode").doing("read the journal mode")?;
+        if before == "wal" {
+            return Ok(());
         }
-        tx.commit().doing("record the migration")?;
-        check_known(conn, migration)?;
+        tried += 1;
+        match mode("PRAGMA journal_mode = WAL") {
+            Ok(now) if now == "wal" => return Ok(()),
+            Ok(now) => {
+                return Err(refused(format!("its journal mode is {now} and cannot be WAL")));
+            }
+            // Another process of ours may be changing it right now.
+            Err(error) if db::is_busy(&error) && tried < TRIES => {}
+            Err(error) => {
+                return Err(refused(format!(
+                    "its journal mode is {before} and cannot be changed: {}",
+                    db::expr::plain(&error)
+                )));
+            }
+        }
     }
-    match Lease::acquire(conn, id, options.lease, &|time| clock.sleep(time))? {
-        Attempt::Taken(lease) => Ok(lease),
-        Attempt::Held(holder) => Err(held(conn, id, &holder)?),
-    }
-}
-
-fn held(conn: &Connection, id: &str, holder: &Holder) -> Result<RunError, DbError> {
-    Ok(RunError::Held {
-        migration: id.to_owned(),
-        owner: holder.owner().unwrap_or_default(),
-        percent: percent(&ChangeRow::of(conn, id)?),
-    })
 }
 
 /// How far the fill of some changes is, from 0 to 100.

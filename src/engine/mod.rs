@@ -4,6 +4,9 @@
 mod against;
 mod apply;
 mod ask;
+mod attach;
+mod attest;
+mod claim;
 mod clear;
 mod close;
 mod difference;
@@ -22,7 +25,9 @@ mod or_set;
 mod pace;
 mod pipeline;
 mod proof;
+mod pulse;
 mod ready;
+mod revert;
 mod run;
 mod seed;
 mod segments;
@@ -38,7 +43,9 @@ mod writer;
 
 pub use against::{Against, CompareOptions, Comparison, verify_against};
 pub use apply::{ApplyReport, Deltas, UnlikeRange, apply};
-pub use clear::{RollbackReport, forget, rollback};
+pub use attach::run;
+pub use attest::{Attested, attest};
+pub use clear::{RollbackReport, forget, forget_with, rollback};
 pub use close::{CloseReport, close};
 pub use difference::{Difference, Held, RowVerdict};
 pub use digest::digest;
@@ -50,7 +57,8 @@ pub use modes::{
     AckOptions, AckReport, AdvanceOptions, AdvanceReport, BackReport, Compaction, HeldSettled,
     HeldVerdict, acknowledge, advance, roll_back_to, settle_held,
 };
-pub use run::{run, run_with_deltas};
+pub use revert::failure;
+pub use run::run_with_deltas;
 pub use segments::SegmentSize;
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
 pub use watch::LookOptions;
@@ -70,6 +78,7 @@ use crate::verify::or_set::SetRangeProof;
 
 /// How a job is to be done.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent choices")]
 pub struct RunOptions {
     /// Limits and politeness.
     pub tuning: Tuning,
@@ -85,10 +94,18 @@ pub struct RunOptions {
     pub user_triggers_allowed: bool,
     /// Lifts the most records that a transaction may publish, for measurements.
     pub records_max: Option<u64>,
-    /// How long a runner's heartbeat may stand still before it is replaced.
+    /// How long a runner's heartbeat may stand still before it is replaced: ours while we run, and
+    /// at least that of another runner. 1 s to 1 h.
     pub lease: Duration,
     /// How large the blocks and segments of deltas are that are written meanwhile.
     pub segments: SegmentSize,
+    /// `run` fails with [`RunError::Held`] where another process runs the migration, instead of
+    /// waiting for its proof.
+    pub no_wait: bool,
+    /// A proof that another process has made is made again, from the data.
+    pub recheck: bool,
+    /// `run` tries again what has failed for good.
+    pub retry: bool,
     /// Set from a signal handler: the job ends after its batch, resumable.
     pub cancel: Arc<AtomicBool>,
 }
@@ -105,6 +122,9 @@ impl Default for RunOptions {
             records_max: None,
             lease: Duration::from_secs(10),
             segments: SegmentSize::default(),
+            no_wait: false,
+            recheck: false,
+            retry: false,
             cancel: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -148,7 +168,8 @@ pub struct RunReport {
     pub outcome: Outcome,
     /// Why it ended early, where it did.
     pub reason: Option<String>,
-    /// Always false: this version does not attach to another runner.
+    /// True where another process has done and proven the work, and this one has waited for it: the
+    /// counts of rows written are those of this process, so they are 0.
     pub attached: bool,
     /// Where the migration stands now.
     pub phase: String,

@@ -117,6 +117,11 @@ impl<'a> Pace<'a> {
         &self.tuning
     }
 
+    /// True where another process has the database open.
+    pub(super) fn has_neighbour(&self) -> bool {
+        self.locks.neighbour().is_some()
+    }
+
     /// Time spent in pauses that a signal or a limit asked for.
     pub(super) fn paused(&self) -> Duration {
         self.paused

@@ -7,50 +7,51 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::claim::Claiming;
 use super::fill::{Filled, fill};
 use super::job::{Job, Purpose};
 use super::proof::Findings;
 use super::ready::{Proven, Ready};
 use super::{
-    ChangeReport, Destination, Outcome, RunError, RunOptions, RunReport, SetReport, Stop, close,
-    fed, modes, or_set, seed, ship,
+    ChangeReport, Destination, Outcome, RunError, RunOptions, RunReport, SetReport, Stop, attest,
+    close, fed, modes, or_set, revert, seed, ship,
 };
-use crate::db::Doing;
+use crate::db::{DbError, Doing};
 use crate::layout::crsqlite::Publisher;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
+use crate::phase::pending::pending_count;
 use crate::plan::{ResolvedChange, record_bytes};
 use crate::state::{self, ChangeRow, Counters, MigrationRow, Phase, ShippedRow};
-use crate::throttle::SystemClock;
+use crate::throttle::{Clock, SystemClock};
 use crate::verify::{Proof, RangeDigest};
-use crate::write::{Prepared, WriteError};
+use crate::write::{Prepared, WriteError, dirty_rows};
 
 /// How long a follower waits when nothing is noted.
 const FOLLOW_IDLE: Duration = Duration::from_millis(200);
 
-/// Runs a migration on one replica: fills, proves, and leaves it open or closed.
-///
-/// # Errors
-/// [`RunError`]. What was committed stays, and the same call continues from there. An early end
-/// that was asked for is no error: see [`RunReport::outcome`].
-pub fn run(
+/// Runs a migration as the one who has its lease: fills, proves, and leaves it open or closed.
+pub(super) fn run_alone(
+    claiming: Claiming,
     db: &Path,
     migration: &Migration,
     options: &RunOptions,
+    clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<RunReport, RunError> {
-    let clock = SystemClock::new();
-    let mut job = Job::begin(db, migration, options, &clock, monitor)?;
+    let claim = (Purpose::Derive, claiming);
+    let mut job = Job::begin_as(claim, db, migration, options, clock, monitor)?;
     let result = Run::new(&mut job).run();
     conclude(job, result)
 }
 
-/// As [`run`], and writes the values as delta segments meanwhile: the folder or stream has every
+/// As [`super::run`] where nobody else has the lease, and writes the values as delta segments meanwhile: the folder or stream has every
 /// cell that is ours when the run is complete. A folder is continued where an earlier run was
 /// stopped; a stream begins anew, with all rows.
 ///
 /// # Errors
-/// As [`run`]; [`RunError::Refused`] where the destination holds something else, or nothing has to be
+/// As [`super::run`]; [`RunError::Held`] where another process runs the migration: its chain would not be
+/// ours; [`RunError::Refused`] where the destination holds something else, or nothing has to be
 /// shipped: nothing is written to the database then. Where the destination fails, what was filled
 /// stays, and the same call continues.
 pub fn run_with_deltas(
@@ -64,8 +65,10 @@ pub fn run_with_deltas(
     let open = |conn: &Connection, resolved: &[ResolvedChange]| {
         ship::open(conn, migration, resolved, destination)
     };
+    let claiming = if options.no_wait { Claiming::Now(None) } else { Claiming::Watch };
+    let claim = (Purpose::Derive, claiming);
     let (mut job, opened) =
-        Job::begin_with(Purpose::Derive, db, migration, options, &clock, monitor, Some(open))?;
+        Job::begin_with(claim, db, migration, options, &clock, monitor, Some(open))?;
     let result = match opened {
         Some(opened) => run_beside_shipper(&mut job, opened, options, monitor),
         None => Run::new(&mut job).run(),
@@ -98,12 +101,15 @@ fn run_beside_shipper(
 
 /// Ends a job, whatever came of it.
 fn conclude(mut job: Job<'_>, result: Result<RunReport, RunError>) -> Result<RunReport, RunError> {
+    let result = match result {
+        Err(RunError::Write(error @ (WriteError::Row { .. } | WriteError::Set(_)))) => {
+            Err(revert::fail(&mut job, &error).unwrap_or_else(|error| error))
+        }
+        other => other,
+    };
     let ended = match &result {
         // Somebody else has the lease now: nothing of it is ours to give back.
         Err(RunError::Write(WriteError::Replaced)) => Ok(()),
-        Err(RunError::Write(WriteError::Row { .. } | WriteError::Set(_))) => {
-            record_failure(&mut job, &result).and_then(|()| job.end())
-        }
         _ => job.end(),
     };
     let mut report = result?;
@@ -121,15 +127,26 @@ fn finished(mut report: RunReport) -> RunReport {
     report
 }
 
-fn record_failure(job: &mut Job<'_>, result: &Result<RunReport, RunError>) -> Result<(), RunError> {
-    let Err(error) = result else { return Ok(()) };
-    let (id, message) = (job.id().to_owned(), error.to_string());
-    job.session.transact_again(|conn| {
-        state::event(conn, &id, "failed", &message)?;
-        MigrationRow::set_phase(conn, &id, Phase::Failed, None)?;
-        Ok(())
-    })?;
-    Ok(())
+/// Keys that others have noted of a migration and that wait to be derived again, and writes of the old
+/// form that arrived in a closed epoch and wait to be settled.
+pub(super) fn pending(conn: &rusqlite::Connection, id: &str) -> Result<u64, DbError> {
+    let mut rows = 0;
+    for change in ChangeRow::of(conn, id)? {
+        rows += pending_count(conn, change.n)?;
+        if fed::is_noted(conn, change.n)? {
+            rows += dirty_rows(conn, change.n)?;
+        }
+    }
+    Ok(rows)
+}
+
+/// Says that a migration was rolled back.
+pub(super) fn rolled_back(id: &str) -> RunError {
+    RunError::refused(
+        id,
+        "it was rolled back here",
+        format!("`dotfill forget {id}` forgets that, and `run` begins anew"),
+    )
 }
 
 /// Why the budget of the migration is passed, where it is.
@@ -154,11 +171,7 @@ pub(super) fn over_budget(job: &Job<'_>, counters: &Counters) -> Option<String> 
 /// still to be completed (`feeds`).
 pub(super) fn check_may_run(id: &str, phase: Option<Phase>, feeds: bool) -> Result<(), RunError> {
     match phase {
-        Some(Phase::RollingBack | Phase::RolledBack) => Err(RunError::refused(
-            id,
-            "it was rolled back here",
-            format!("`dotfill forget {id}` forgets that, and `run` begins anew"),
-        )),
+        Some(Phase::RollingBack | Phase::RolledBack) => Err(rolled_back(id)),
         Some(Phase::Closed) if !feeds => Err(RunError::refused(
             id,
             "it is closed here: its proof is recorded, and rows are no longer followed",
@@ -183,17 +196,11 @@ pub(super) fn check_may_run(id: &str, phase: Option<Phase>, feeds: bool) -> Resu
 /// What a change record weighs at least, for the budget: table, key, column, value and clocks.
 const RECORD_BYTES: u64 = 64;
 
-/// One run, as it goes.
-struct Run<'r, 'a> {
-    job: &'r mut Job<'a>,
-    report: RunReport,
-    digest: RangeDigest,
-}
-
-impl<'r, 'a> Run<'r, 'a> {
-    fn new(job: &'r mut Job<'a>) -> Self {
-        let report = RunReport {
-            migration: job.id().to_owned(),
+impl RunReport {
+    /// The report of a run that has done nothing yet.
+    pub(super) fn new(migration: &str) -> Self {
+        Self {
+            migration: migration.to_owned(),
             outcome: Outcome::Failed,
             reason: None,
             attached: false,
@@ -216,7 +223,20 @@ impl<'r, 'a> Run<'r, 'a> {
             rows_per_second: 0.0,
             digest: None,
             changes: Vec::new(),
-        };
+        }
+    }
+}
+
+/// One run, as it goes.
+struct Run<'r, 'a> {
+    job: &'r mut Job<'a>,
+    report: RunReport,
+    digest: RangeDigest,
+}
+
+impl<'r, 'a> Run<'r, 'a> {
+    fn new(job: &'r mut Job<'a>) -> Self {
+        let report = RunReport::new(job.id());
         Self { job, report, digest: RangeDigest::default() }
     }
 
@@ -296,11 +316,25 @@ impl<'r, 'a> Run<'r, 'a> {
         }
     }
 
-    fn check_phase(&self) -> Result<Option<Phase>, RunError> {
-        let (conn, id) = (self.job.session.conn(), self.job.id());
-        let phase = MigrationRow::read(conn, id)?.map(|row| row.phase);
-        let feeds = self.job.ship.is_some() && ShippedRow::read(conn, id)?.is_some();
-        check_may_run(id, phase, feeds)?;
+    /// Refuses what cannot be run; begins anew what is to be tried again.
+    fn check_phase(&mut self) -> Result<Option<Phase>, RunError> {
+        let id = self.job.id().to_owned();
+        let row = MigrationRow::read(self.job.session.conn(), &id)?;
+        let phase = row.as_ref().map(|row| row.phase);
+        if phase == Some(Phase::Failed) {
+            // What an earlier runner could not take back any more.
+            revert::revert(self.job)?;
+            if !self.job.options.retry && row.is_some_and(|row| row.proof.is_none()) {
+                return Err(revert::failed(self.job.session.conn(), &id)?);
+            }
+            self.job.session.transact_again(|conn| {
+                state::event(conn, &id, "retry", "the work goes on")?;
+                Ok(MigrationRow::set_phase(conn, &id, Phase::Filling, None)?)
+            })?;
+        }
+        let conn = self.job.session.conn();
+        let feeds = self.job.ship.is_some() && ShippedRow::read(conn, &id)?.is_some();
+        check_may_run(&id, phase, feeds)?;
         Ok(phase)
     }
 
@@ -440,12 +474,18 @@ impl<'r, 'a> Run<'r, 'a> {
             rows_pending: self.report.dirty_rows,
             digest: self.digest.to_hex(),
             sqlite_version: rusqlite::version().to_owned(),
+            dotfill_version: env!("CARGO_PKG_VERSION").to_owned(),
+            token: self.job.session.token(),
+            schema: String::new(),
         };
-        let text = serde_json::to_string(&proof).unwrap_or_default();
-        self.job.session.transact_again(|conn| {
+        let proof = self.job.session.transact_again(|conn| {
+            let proof = Proof { schema: attest::schema(conn, &id)?, ..proof.clone() };
+            let text = serde_json::to_string(&proof).unwrap_or_default();
             MigrationRow::set_phase(conn, &id, Phase::Open, Some(&text))?;
-            Ok(state::event(conn, &id, "proven", &text)?)
+            state::event(conn, &id, "proven", &text)?;
+            Ok(proof)
         })?;
+        let proof = proof.value;
         self.report.digest = Some(proof.digest);
         Ok(())
     }

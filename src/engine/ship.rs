@@ -38,6 +38,9 @@ use crate::write::{Prepared, Reship};
 /// How long the job idles between two looks at what the shipper has done, to hear signals and to
 /// look after its lease.
 const IDLE: Duration = Duration::from_micros(100);
+/// How much the shipper stands back where there are fewer cores than threads: of two cores it takes
+/// what the writer and the prover leave, and does not slow them.
+const NICE: i32 = 15;
 /// Rounds of deriving what others note while rows are shipped.
 const ROUNDS: u32 = 5;
 /// How long one that follows, and is stopped, waits for its chain to be whole.
@@ -224,6 +227,11 @@ impl<'s> Ready<'s> {
     {
         let Self { ship, segments, header, walked, ids, size } = self;
         scope.spawn(move || {
+            // Writer and prover come first: the chain takes what they leave. Where the system
+            // refuses, only that is lost.
+            if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+                tracing::debug!("the thread that writes deltas keeps its priority: {error}");
+            }
             // Set by a panic too.
             let failing = Failing(&failed);
             let shipper = Shipper {

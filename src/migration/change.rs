@@ -55,6 +55,8 @@ pub struct ColumnChange {
     pub writable: bool,
     /// What happens to a row whose expression fails.
     pub on_error: OnError,
+    /// What happens to the change when it fails for good.
+    pub on_failure: OnFailure,
     /// Where the keys stand in the file; no part of the change's meaning.
     pub lines: KeyLines,
 }
@@ -137,6 +139,34 @@ impl OnError {
         match self {
             Self::Fail => "fail",
             Self::Skip => "skip",
+        }
+    }
+}
+
+/// What happens to a change that fails for good: whose row's expression fails, whose table refuses a
+/// value, or whose old form holds something malformed, before the change was proven once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Our cells, triggers and tables are removed, and the column where we added it and nobody else
+    /// has written it. Of a set: our adds, triggers and the view, and the tables that we made and that
+    /// hold nothing of a user's.
+    #[default]
+    Revert,
+    /// Everything stays, and `run --retry` continues from there.
+    Keep,
+}
+
+impl OnFailure {
+    /// Every choice, in the order in which messages list them.
+    pub const ALL: [Self; 2] = [Self::Revert, Self::Keep];
+
+    /// The word used in files, tables and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Revert => "revert",
+            Self::Keep => "keep",
         }
     }
 }

@@ -15,11 +15,13 @@
 //! A migration is `field(id) option(epoch) option(minimum_client) count(changes)`, then its
 //! changes in file order. A column change is `field("column") field(table) field(column)
 //! field(type) option(value) option(where) field(delivery) flag(fill_null) flag(writable)
-//! field(on_error)`. A change of a set is `field("or_set") field(table) source field(adds)
-//! field(removes) field(view) field(old_writes) field(malformed)`, where `source` is
-//! `field("column") field(column) field(format)`, or `field("table") field(table) field(element)
-//! count(columns)` and a `field` for each column of `source_key`, of which there are none where the
-//! key is absent.
+//! field(on_error)`, and `field("on_failure") field("keep")` where the file says so: the key is
+//! younger than the digests that replicas have recorded, so its default adds nothing. No kind of
+//! change has that name. A change of a set is `field("or_set") field(table) source field(adds)
+//! field(removes) field(view) field(old_writes) field(malformed)`, and `on_failure` as above, where
+//! `source` is `field("column") field(column) field(format)`, or `field("table") field(table)
+//! field(element) count(columns)` and a `field` for each column of `source_key`, of which there are
+//! none where the key is absent.
 //!
 //! Defaults are encoded as if they had been written. `type`, `value` and `where` are taken as
 //! parsed: the type with single spaces, the expressions without outer white space. The budget
@@ -29,7 +31,7 @@
 //! The encoding is prefix-free, so two different migrations never encode to the same bytes. A
 //! change of the encoding takes a new context.
 
-use super::change::{Change, ColumnChange};
+use super::change::{Change, ColumnChange, OnFailure};
 use super::id::MigrationId;
 use super::or_set::{OrSetChange, SetSource};
 
@@ -71,6 +73,14 @@ impl Encoder {
         self.flag(change.fill_null);
         self.flag(change.writable);
         self.field(change.on_error.as_str());
+        self.on_failure(change.on_failure);
+    }
+
+    fn on_failure(&mut self, on_failure: OnFailure) {
+        if on_failure != OnFailure::default() {
+            self.field("on_failure");
+            self.field(on_failure.as_str());
+        }
     }
 
     fn or_set(&mut self, change: &OrSetChange) {
@@ -98,6 +108,7 @@ impl Encoder {
         self.field(&change.view);
         self.field(change.old_writes.as_str());
         self.field(change.malformed.as_str());
+        self.on_failure(change.on_failure);
     }
 
     fn count(&mut self, count: usize) {

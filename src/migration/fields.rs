@@ -27,6 +27,7 @@ pub(super) const COLUMN_KEYS: &[&str] = &[
     "fill_null",
     "writable",
     "on_error",
+    "on_failure",
 ];
 
 /// The keys of a `[[change]]` with `kind = "or_set"`.
@@ -43,6 +44,7 @@ pub(super) const OR_SET_KEYS: &[&str] = &[
     "view",
     "old_writes",
     "malformed",
+    "on_failure",
 ];
 
 /// A section's table, with what messages need to know about it.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 mod between;
 pub mod bytes;
 mod change;
+mod difference;
 mod digest;
 mod error;
 mod fields;
@@ -25,7 +26,7 @@ mod tests;
 mod type_name;
 
 pub use bytes::parse_bytes;
-pub use change::{Change, ColumnChange, Delivery, KeyLines, OnError};
+pub use change::{Change, ColumnChange, Delivery, KeyLines, OnError, OnFailure};
 pub use error::{MigrationError, Place, Section};
 pub use id::{MigrationId, MigrationIdError};
 pub use or_set::{Malformed, OldWrites, OrSetChange, SetFormat, SetSource};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::change::KeyLines;
+use super::change::{KeyLines, OnFailure};
 
 /// `kind = "or_set"`: an add-only set becomes an observed-remove set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct OrSetChange {
     pub old_writes: OldWrites,
     /// What becomes of a source that holds something else than a set of elements.
     pub malformed: Malformed,
+    /// What happens to the change when it fails for good.
+    pub on_failure: OnFailure,
     /// Where the keys stand in the file; no part of the change's meaning.
     pub lines: KeyLines,
 }

@@ -1,7 +1,7 @@
 //! From one `[[change]]` section to a [`Change`]. Owns the rules within a section; those between
 //! sections are in `parse`.
 
-use super::change::{Change, ColumnChange, Delivery, OnError};
+use super::change::{Change, ColumnChange, Delivery, OnError, OnFailure};
 use super::error::MigrationError;
 use super::fields::{COLUMN_KEYS, Fields, OR_SET_KEYS};
 use super::names::{expression_problem, identifier_problem};
@@ -47,6 +47,9 @@ fn column(fields: &Fields<'_>) -> Result<ColumnChange, MigrationError> {
         fill_null: fields.flag("fill_null", true)?,
         writable: fields.flag("writable", true)?,
         on_error: fields.word("on_error", &OnError::ALL, OnError::as_str)?.unwrap_or_default(),
+        on_failure: fields
+            .word("on_failure", &OnFailure::ALL, OnFailure::as_str)?
+            .unwrap_or_default(),
         lines: fields.lines(),
     };
     refuse_conflicts(fields, &change)?;

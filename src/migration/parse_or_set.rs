@@ -3,6 +3,7 @@
 
 use toml::de::DeValue;
 
+use super::change::OnFailure;
 use super::error::MigrationError;
 use super::fields::{Fields, OR_SET_KEYS};
 use super::names::identifier_problem;
@@ -26,6 +27,9 @@ pub(super) fn or_set(fields: &Fields<'_>) -> Result<OrSetChange, MigrationError>
             .unwrap_or_default(),
         malformed: fields
             .word("malformed", &Malformed::ALL, Malformed::as_str)?
+            .unwrap_or_default(),
+        on_failure: fields
+            .word("on_failure", &OnFailure::ALL, OnFailure::as_str)?
             .unwrap_or_default(),
         lines: fields.lines(),
     };

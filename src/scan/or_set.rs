@@ -19,7 +19,7 @@ pub enum SetError {
     /// The old form holds something that is no element.
     #[error(
         "table {table}, row ({key}), {source_name}: {reason}; correct the row, or set \
-         malformed = \"skip\", then repeat the command: it continues where it stopped",
+         malformed = \"skip\", then repeat the command (`run` with --retry)",
         reason = .flaw.reason()
     )]
     Malformed {

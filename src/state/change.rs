@@ -294,6 +294,29 @@ impl ChangeRow {
         Ok(())
     }
 
+    /// Removes the row of a change of which nothing is left.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self, conn: &Connection) -> Result<(), DbError> {
+        conn.execute("DELETE FROM _dotfill_changes WHERE n = ?1", [self.n])
+            .doing("forget the change")?;
+        Ok(())
+    }
+
+    /// Cells that were written for a migration, over all runs.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn rows_written(conn: &Connection, migration: &str) -> Result<u64, DbError> {
+        conn.prepare_cached(
+            "SELECT coalesce(sum(rows_written), 0) FROM _dotfill_changes WHERE migration = ?1",
+        )
+        .and_then(|mut s| s.query_row([migration], |row| row.get::<_, i64>(0)))
+        .map(i64::unsigned_abs)
+        .doing("count the written rows")
+    }
+
     /// Writes back everything that may change while the job runs.
     ///
     /// # Errors

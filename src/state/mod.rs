@@ -7,6 +7,8 @@
 //! - `_dotfill_changes`: one row per change of a migration, with its checkpoint and counters. `n`
 //!   names the side tables of the change and is never used twice in one database.
 //! - `_dotfill_lease`: who runs a migration, its fencing token and heartbeat, and a stop request.
+//! - `_dotfill_runner`: of the runner with that token: where and when its process began (see
+//!   `lease::owner`), the lease period that it keeps, and `rows_written` of the migration before it.
 //! - `_dotfill_self`: holds a row only inside a write transaction of ours whose triggers fire.
 //! - `_dotfill_events`: transitions, with the wall clock time (for people; no logic reads it).
 //! - `_dotfill_dirty_<n>(id, kind, key columns, old key columns)`: keys noted by triggers.
@@ -47,9 +49,9 @@
 //!   and whose values the chain has to have again. `id` only grows.
 //!
 //! Version 1 had no deltas (`_dotfill_applied`, `_dotfill_pending_<n>`, the phases `applying` and
-//! `applied`); versions 1 and 2 had no chains that are shipped (`_dotfill_shipped`,
-//! `_dotfill_reship_<n>`) and nothing of sets, modes, quarantine and operations. Both are read and written as they are, and brought to version 3
-//! by the next migration that is begun, the first `apply` or `run --deltas`.
+//! `applied`). Versions 1 and 2 had no chains that are shipped (`_dotfill_shipped`,
+//! `_dotfill_reship_<n>`), no `_dotfill_runner`, and nothing of sets, modes, quarantine and operations.
+//! Both are read as they are, and brought to version 3 by whoever takes a lease or admits operations.
 //!
 //! # A chain that is written while the migration runs
 //! It is known here from before its first segment until it is whole and its writer is done; one that
@@ -87,13 +89,13 @@ pub use quarantine::{
     buffered_operations, forget_refusals,
 };
 pub use schema::{
-    SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_quarantine, knows_sets,
-    knows_shipped, next_change_number,
+    SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_quarantine, knows_runner,
+    knows_sets, knows_shipped, next_change_number,
 };
 pub use sets::SetRow;
 pub use shipped::ShippedRow;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::db::{DbError, Doing};
 
@@ -109,6 +111,25 @@ pub fn event(conn: &Connection, migration: &str, kind: &str, detail: &str) -> Re
     .and_then(|mut statement| statement.execute([migration, kind, detail]))
     .doing("record an event")?;
     Ok(())
+}
+
+/// The detail of the newest event of one kind, with its number: a later event has a larger one.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn last_event(
+    conn: &Connection,
+    migration: &str,
+    kind: &str,
+) -> Result<Option<(i64, String)>, DbError> {
+    conn.prepare_cached(
+        "SELECT id, detail FROM _dotfill_events WHERE migration = ?1 AND kind = ?2 \
+         ORDER BY id DESC LIMIT 1",
+    )
+    .and_then(|mut s| {
+        s.query_row([migration, kind], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+    })
+    .doing("read the events")
 }
 
 /// The newest `limit` events of a migration, oldest first: time, kind, detail.

@@ -5,10 +5,9 @@ use rusqlite::Connection;
 use crate::db::quote::ident;
 use crate::db::{DbError, Doing};
 
-/// The version of the tables that this build creates. It reads and writes older ones as well:
-/// version 1 knows nothing of applied deltas, version 2 nothing of shipped ones, of sets, their
-/// modes, operations and quarantine. The first command that needs them brings a database to this
-/// version.
+/// The version of the tables that this build creates. It reads versions 1 and 2 as well: version 1
+/// knows nothing of applied deltas, version 2 nothing of shipped ones, of runners, of sets, their
+/// modes, operations and quarantine. Whoever takes a lease brings a database to this version first.
 pub const SCHEMA_VERSION: i64 = 3;
 
 const META: &str = "
@@ -148,8 +147,20 @@ CREATE TABLE _dotfill_shipped (
 );
 ";
 
+/// What version 3 adds: who a runner is beyond its host and number, and what it began with.
+const RUNNER: &str = "
+CREATE TABLE _dotfill_runner (
+  migration TEXT PRIMARY KEY NOT NULL,
+  token INTEGER NOT NULL,
+  place TEXT,
+  started INTEGER,
+  lease_ms INTEGER NOT NULL,
+  rows_before INTEGER NOT NULL
+);
+";
+
 /// Brings the tables from version 2 to 3; a new database gets them from here too.
-const VERSION_3: [&str; 6] = [SHIPPED, MODES, QUARANTINE, OPERATIONS, SETS, OUTCOMES];
+const VERSION_3: [&str; 7] = [SHIPPED, RUNNER, MODES, QUARANTINE, OPERATIONS, SETS, OUTCOMES];
 
 const OTHERS: &str = "
 CREATE TABLE _dotfill_lease (
@@ -239,6 +250,14 @@ pub fn knows_sets(conn: &Connection) -> Result<bool, DbError> {
 /// # Errors
 /// As [`exists`].
 pub fn knows_shipped(conn: &Connection) -> Result<bool, DbError> {
+    Ok(version(conn)?.is_some_and(|version| version >= 3))
+}
+
+/// True where the tables know more of a runner than its host and number.
+///
+/// # Errors
+/// As [`exists`].
+pub fn knows_runner(conn: &Connection) -> Result<bool, DbError> {
     Ok(version(conn)?.is_some_and(|version| version >= 3))
 }
 
@@ -390,6 +409,7 @@ INSERT INTO _dotfill_changes VALUES
         assert!(knows_quarantine(&conn).expect("a version"));
         assert!(knows_shipped(&conn).expect("a version"));
         assert!(knows_sets(&conn).expect("a version"));
+        assert!(knows_runner(&conn).expect("a version"));
         let after: Vec<_> =
             ["_dotfill_migrations", "_dotfill_changes"].map(|t| dump(&conn, t)).to_vec();
         assert_eq!(after, before);
@@ -402,12 +422,18 @@ INSERT INTO _dotfill_changes VALUES
         let names = "(SELECT type, name FROM sqlite_schema ORDER BY 1, 2)";
         assert_eq!(dump(&conn, names), dump(&fresh, names));
 
-        // Version 2 had the one before the last.
-        let second = "DROP TABLE _dotfill_shipped; DROP TABLE _dotfill_sets;
+        // Version 2 had none of those that version 3 adds.
+        let second = "DROP TABLE _dotfill_shipped; DROP TABLE _dotfill_runner;
+            DROP TABLE _dotfill_modes; DROP TABLE _dotfill_quarantine;
+            DROP TABLE _dotfill_missing; DROP TABLE _dotfill_operations;
+            DROP TABLE _dotfill_sets; DROP TABLE _dotfill_outcomes;
             UPDATE _dotfill_meta SET value = 2 WHERE key = 'schema_version'";
         conn.execute_batch(second).expect("version 2");
         assert!(knows_applied(&conn).expect("a version"));
         assert!(!knows_shipped(&conn).expect("a version"));
+        assert!(!knows_runner(&conn).expect("a version"));
+        assert!(!knows_quarantine(&conn).expect("a version"));
+        assert!(!knows_sets(&conn).expect("a version"));
         create(&conn).expect("version 3");
         assert_eq!(dump(&conn, names), dump(&fresh, names));
     }
@@ -416,9 +442,9 @@ INSERT INTO _dotfill_changes VALUES
     fn a_newer_version_is_refused() {
         let conn = Connection::open_in_memory().expect("a database");
         create(&conn).expect("tables");
-        conn.execute("UPDATE _dotfill_meta SET value = 4 WHERE key = 'schema_version'", [])
+        conn.execute("UPDATE _dotfill_meta SET value = 99 WHERE key = 'schema_version'", [])
             .expect("another version");
         let error = exists(&conn).expect_err("a refusal").to_string();
-        assert!(error.contains("version 4"), "{error}");
+        assert!(error.contains("version 99"), "{error}");
     }
 }

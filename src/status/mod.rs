@@ -61,6 +61,14 @@ pub struct MigrationStatus {
     pub running: bool,
     /// `host:pid` of that process.
     pub owner: Option<String>,
+    /// Its host.
+    pub host: Option<String>,
+    /// Its number there.
+    pub pid: Option<i64>,
+    /// The fencing token of the last runner, where there was one.
+    pub token: Option<i64>,
+    /// Why the migration has failed, and what was taken back, where it has.
+    pub failure: Option<String>,
     /// Why that process pauses.
     pub throttle_reason: Option<String>,
     /// The newest events, oldest first.
@@ -95,13 +103,6 @@ impl MigrationStatus {
             Phase::Open | Phase::Closed | Phase::Applied | Phase::RolledBack => false,
         };
         begun && !self.running
-    }
-
-    /// What the last failure said.
-    #[must_use]
-    pub fn failure(&self) -> Option<&str> {
-        let failed = self.events.iter().rev().find(|event| event.kind == "failed");
-        failed.map(|event| event.detail.as_str())
     }
 }
 
@@ -165,7 +166,13 @@ fn status(conn: &Connection, row: MigrationRow) -> Result<MigrationStatus, DbErr
     }
     let mode = ModeRow::read(conn, &row.id)?;
     let waiting = QuarantineFilter { migration: Some(row.id.clone()), waiting_only: true };
-    let holder = Holder::read(conn, &row.id)?.filter(|holder| !holder.is_dead());
+    let last = Holder::read(conn, &row.id)?;
+    let token = last.as_ref().map(|holder| holder.token);
+    let holder = last.filter(|holder| !holder.is_free());
+    let failure = match row.phase {
+        Phase::Failed => engine::failure(conn, &row.id)?,
+        _ => None,
+    };
     let owner = holder.as_ref().and_then(Holder::owner);
     let events = state::events(conn, &row.id, EVENTS)?;
     let sum = |count: fn(&ChangeRow) -> u64| changes.iter().map(count).sum();
@@ -184,6 +191,10 @@ fn status(conn: &Connection, row: MigrationRow) -> Result<MigrationStatus, DbErr
         dirty_rows: dirty,
         pending_rows: pending,
         running: owner.is_some(),
+        host: holder.as_ref().and_then(|holder| holder.host.clone()),
+        pid: holder.as_ref().and_then(|holder| holder.pid),
+        token,
+        failure,
         throttle_reason: owner.as_ref().and(holder.and_then(|holder| holder.throttle)),
         owner,
         events: events.into_iter().map(|(at, kind, detail)| Event { at, kind, detail }).collect(),

@@ -48,5 +48,7 @@ fn a_proven_migration_is_at_a_hundred_with_its_proof() {
     assert_eq!((seen.rows_written, seen.rows_total, seen.dirty_rows), (100, 100, 3));
     assert!(seen.is_proven() && !seen.is_resumable() && !seen.running);
     assert_eq!(seen.proof.expect("a proof")["rows"], 100);
-    assert_eq!(seen.events.last().expect("an event").kind, "proven");
+    let kinds: Vec<&str> = seen.events.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["change-opened", "proven", "lease"]);
+    assert!(seen.events[2].detail.contains("\"rows_written\":100"), "{:?}", seen.events[2]);
 }

@@ -21,10 +21,11 @@ pub use report::{ChangeDigest, DigestProblem, DigestReport};
 pub use shipped::{ShippedProof, ShippedProver};
 pub use tree::{FactHasher, Leaf, RowColumns, RowFacts, Tree, leaves_of, root, shape};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a proof over a whole table found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Proof {
     /// Rows that were looked at.
     pub rows: u64,
@@ -38,4 +39,11 @@ pub struct Proof {
     pub digest: String,
     /// The `SQLite` that evaluated the expressions.
     pub sqlite_version: String,
+    /// The dotfill that made it.
+    pub dotfill_version: String,
+    /// The fencing token of the runner that made it.
+    pub token: i64,
+    /// A digest of the tables' definitions, indexes and triggers, ours included: while they are the
+    /// same, whatever others write is noted.
+    pub schema: String,
 }

@@ -35,7 +35,7 @@ pub enum WriteError {
     /// The expression or a constraint failed for one row.
     #[error(
         "table {table}, row ({key}): {message}; correct the row or the expression, or set \
-         on_error = \"skip\", then repeat the command: it continues where it stopped"
+         on_error = \"skip\", then repeat the command (`run` with --retry)"
     )]
     Row {
         /// The table.

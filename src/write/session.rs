@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
@@ -44,6 +46,7 @@ pub struct Session<'a> {
     data_version: i64,
     fire_triggers: bool,
     throttle: Option<String>,
+    cancel: Arc<AtomicBool>,
 }
 
 /// What a committed transaction says besides its own result.
@@ -97,11 +100,23 @@ impl<'a> Session<'a> {
             data_version: 0,
             fire_triggers: true,
             throttle: None,
+            cancel: Arc::default(),
         };
         session.schema_version = session.pragma("schema_version")?;
         session.data_version = session.pragma("data_version")?;
         session.set_fire_triggers(false)?;
         Ok(session)
+    }
+
+    /// Has a transaction that waits for somebody's lock end as soon as `cancel` is set.
+    pub fn set_cancel(&mut self, cancel: &Arc<AtomicBool>) {
+        self.cancel = Arc::clone(cancel);
+    }
+
+    /// The fencing token of our lease.
+    #[must_use]
+    pub fn token(&self) -> i64 {
+        self.lease.token()
     }
 
     /// Whether triggers of the application fire for what we write. Our own triggers and
@@ -192,14 +207,15 @@ impl<'a> Session<'a> {
     /// Runs `body` in one write transaction that also checks the fencing token and the schema.
     ///
     /// # Errors
-    /// What `body` returns; [`WriteError::Replaced`], [`WriteError::SchemaChanged`]. Nothing is
-    /// written then.
+    /// What `body` returns; [`WriteError::Replaced`], [`WriteError::SchemaChanged`];
+    /// [`DbError::Interrupted`]. Nothing is written then.
     pub fn transact<T>(
         &mut self,
         body: impl FnOnce(&Connection) -> Result<T, WriteError>,
     ) -> Result<Committed<T>, WriteError> {
         let locked_out = LOCKED_OUT.get();
-        let tx = db::begin(&mut self.conn, TransactionBehavior::Immediate, "begin a batch")?;
+        let behavior = TransactionBehavior::Immediate;
+        let tx = db::begin_unless(&mut self.conn, behavior, "begin a batch", &self.cancel)?;
         let began = Instant::now();
         let conn: &Connection = &tx;
         let read = |name: &str| -> Result<i64, DbError> {

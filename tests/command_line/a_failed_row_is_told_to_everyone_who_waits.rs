@@ -18,7 +18,7 @@ fn the_reason_has_the_key_and_stays_until_the_row_is_corrected() {
     folder.run("verify", &[]).expect(2).says(&["it is failed", "dotfill run"]);
 
     folder.conn().execute("UPDATE t SET a = '{\"x\": 2}' WHERE id = 42", []).unwrap();
-    folder.run("run", &[]).expect(0);
+    folder.run("run", &["--retry"]).expect(0);
     folder.run("wait", &[]).expect(0);
     assert_eq!(folder.number("SELECT count(*) FROM t WHERE label IS NOT a ->> '$.x'"), 0);
 }

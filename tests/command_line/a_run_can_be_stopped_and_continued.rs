@@ -56,16 +56,17 @@ fn a_second_run_says_who_is_at_it_and_how_far() {
     let folder = Folder::with_rows(ROWS);
     let running = slow_run(&folder);
     let owner = folder.status()["owner"].as_str().unwrap().to_owned();
-    for flags in [&["--json"][..], &["--json", "--no-wait"]] {
-        let second = folder.run("run", flags).expect(5).says(&[&owner, "% done", "dotfill stop"]);
-        let said = second.json();
-        assert_eq!(said["outcome"], "failed");
-        assert_eq!(said["owner"].as_str(), Some(owner.as_str()));
-        assert!(said["percent"].as_f64().unwrap() > 0.0, "{said}");
-    }
+    let second = folder.run("run", &["--json", "--no-wait"]).expect(5);
+    let said = second.says(&[&owner, "% done", "dotfill stop"]).json();
+    assert_eq!(said["outcome"], "failed");
+    assert_eq!(said["owner"].as_str(), Some(owner.as_str()));
+    assert_eq!(said["pid"].as_u64(), Some(u64::from(running.id())));
+    assert!(owner.starts_with(said["host"].as_str().unwrap()), "{said}");
+    assert!(said["percent"].as_f64().unwrap() > 0.0, "{said}");
     folder.run("wait", &["--timeout", "300ms"]).expect(5).says(&[&owner, "% done"]);
-    folder.run("close", &[]).expect(5).says(&[&owner]);
-    folder.run("forget", &[]).expect(2).says(&[&owner, "dotfill stop"]);
+    for command in ["close", "rollback", "forget"] {
+        folder.run(command, &[]).expect(5).says(&[&owner, "dotfill stop"]);
+    }
     running.signal(Signal::INT);
     running.end().expect(4);
 }

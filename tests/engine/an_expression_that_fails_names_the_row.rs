@@ -28,15 +28,13 @@ const WRONG: &str = "SELECT count(*) FROM t WHERE target IS NOT
 #[test]
 fn it_stops_the_run_and_repairing_the_row_is_the_remedy() {
     for value in [VALUE, EXPENSIVE] {
-        let (db, job) = database(value, "");
+        let (db, mut job) = database(value, "");
         for key in ["k7", "k300", "k599"] {
             let error = job.expect_error(&["malformed JSON", "on_error", "repeat the command"]);
-            let RunError::Write(dotfill::write::WriteError::Row { key: named, table, .. }) = error
-            else {
-                panic!("{error}");
-            };
-            assert_eq!(table, "t");
-            assert_eq!(named, format!("'{key}'"));
+            let RunError::Failed { migration, message } = error else { panic!("{error}") };
+            assert_eq!(migration, "m");
+            assert!(message.starts_with(&format!("table t, row ('{key}'): ")), "{message}");
+            job.options.retry = true;
             let repair = "UPDATE t SET src = json_object('x', 'repaired') WHERE id = ?1";
             assert_eq!(db.execute(repair, [key]).unwrap(), 1);
         }
@@ -81,7 +79,6 @@ fn a_value_that_a_constraint_refuses_is_such_a_row() {
     // Another file under that id is refused: the operator forgets the failed one first.
     job.expect_error(&["another file"]);
     job.migration = one_column("t", "target", "TEXT", "'v-' || src", "");
-    job.rollback();
     dotfill::engine::forget(&job.db, "m").unwrap();
     job.migration = one_column("t", "target", "TEXT", "'v-' || src", "on_error = 'skip'");
     let report = job.run();

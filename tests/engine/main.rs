@@ -7,6 +7,7 @@
 mod common;
 mod deltas;
 mod job;
+mod steal;
 mod watch;
 
 mod a_block_without_keys_that_is_forged_writes_nothing;
@@ -18,6 +19,7 @@ mod a_fed_replica_lives_on;
 mod a_kill_at_any_commit_is_resumed;
 mod a_kill_of_a_run_with_deltas_is_resumed;
 mod a_kill_of_export_or_apply_is_resumed;
+mod a_replaced_runner_writes_nothing;
 mod a_schema_change_by_others_is_met_at_every_commit;
 mod a_value_is_compared_as_it_is_stored;
 mod an_expression_that_fails_names_the_row;

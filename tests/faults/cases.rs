@@ -45,8 +45,7 @@ macro_rules! each_case {
             run_that_publishes_records: Native, Rows, "run @m.toml --db @t.db --batch-rows-max 7";
             run_that_publishes_records_from_the_middle: Native, HalfRun,
                 "run @m.toml --db @t.db --batch-rows-max 7";
-            run_that_closes: Plain, Rows, "run @m.toml --db @t.db --close --batch-rows-max 7",
-                "it is closed";
+            run_that_closes: Plain, Rows, "run @m.toml --db @t.db --close --batch-rows-max 7";
             close_on_a_plain_table: Plain, Run, "close @m.toml --db @t.db";
             close_on_a_replicated_table: Replicated, Run, "close @m.toml --db @t.db";
             rollback_on_a_plain_table: Plain, Run,

@@ -171,7 +171,8 @@ impl Scene {
         let mut dump = rows(&client, "SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2");
         let tables = client.rows(
             "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'
-               AND name NOT LIKE 'sqlite%' AND name <> '_dotfill_events' ORDER BY 1",
+               AND name NOT LIKE 'sqlite%'
+               AND name NOT IN ('_dotfill_events', '_dotfill_runner') ORDER BY 1",
             [],
         );
         for table in tables {

@@ -6,6 +6,11 @@
 mod common;
 mod plain;
 mod scenario;
+#[path = "../engine/steal.rs"]
+mod steal;
+#[path = "../engine/watch.rs"]
+#[allow(dead_code, reason = "shared with the tests of columns")]
+mod watch;
 
 mod a_closed_epoch_of_a_plain_database_refuses_old_writes;
 mod a_closed_epoch_of_child_tables_refuses_old_writes;
@@ -13,6 +18,7 @@ mod a_closed_epoch_refuses_old_writes_and_nothing_else;
 mod a_cohort_closes_its_own_objects_only;
 mod a_gate_names_what_fails;
 mod a_kill_at_any_commit_is_resumed;
+mod a_replaced_runner_of_a_mode_writes_nothing;
 mod beside_a_corrosion_agent_nothing_is_published;
 mod compaction_leaves_nothing_that_comes_back;
 mod doctor_and_verify_know_epochs;

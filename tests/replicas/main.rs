@@ -5,6 +5,7 @@
 mod common;
 mod scenario;
 
+mod a_change_that_fails_for_good_is_taken_back;
 mod a_corrosion_agent_that_is_behind_pauses_the_job;
 mod a_corrosion_backup_of_a_filled_node_is_filled;
 mod a_late_joiner_is_fed_by_deltas;

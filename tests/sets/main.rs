@@ -8,11 +8,15 @@
 mod common;
 #[allow(dead_code, reason = "not every test uses all of it")]
 mod set;
+#[path = "../engine/steal.rs"]
+mod steal;
 #[path = "../engine/watch.rs"]
 #[allow(dead_code, reason = "shared with the tests of columns")]
 mod watch;
 
 mod a_kill_at_any_commit_is_resumed;
+mod a_replaced_runner_of_a_set_writes_nothing;
+mod a_set_that_fails_for_good_is_taken_back;
 mod concurrent_writers_end_right;
 mod every_form_and_key_is_translated;
 mod random_histories_agree_with_a_model;

@@ -126,8 +126,6 @@ impl<'r, 'a> Advance<'r, 'a> {
     fn new(job: &'r mut Job<'a>, asked: &'r AdvanceOptions) -> Result<Self, RunError> {
         let sets = sets_of(job)?;
         let id = job.id().to_owned();
-        job.session.transact_again(|conn| Ok(state::create(conn)?))?;
-        job.session.accept_schema()?;
         let row = ModeRow::read(job.session.conn(), &id)?;
         let report = AdvanceReport {
             migration: id,

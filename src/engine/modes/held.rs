@@ -53,7 +53,9 @@ pub enum HeldSettled {
     NotAWrite,
 }
 
-/// Settles one write in quarantine. Takes no lease: a runner may go on meanwhile.
+/// Settles one write in quarantine. Takes no lease: a runner may go on meanwhile. It is one
+/// transaction, which carries nothing over from another one: whether the write waits still, and whose it
+/// is, is read inside it, so that of two who settle it one finds it settled.
 ///
 /// # Errors
 /// [`RunError`]; nothing was changed then.
