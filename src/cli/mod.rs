@@ -147,9 +147,10 @@ fn report(failure: &Failure, cli: &Cli) -> u8 {
     failure.code
 }
 
-/// True where standard output carries deltas.
+/// True where standard output carries deltas, or JSON lines, one for each operation.
 fn streams(command: &Command) -> bool {
     let deltas = match command {
+        Command::Admit(_) => return true,
         Command::Export(args) => Some(args.deltas.as_str()),
         Command::Run(args) => args.deltas.as_deref(),
         _ => None,
