@@ -59,6 +59,7 @@ mod writer;
 
 pub use block::{EncodedBlock, encode_block};
 pub use checkpoint::{Coming, coming};
+pub(crate) use column::CELL_BYTES;
 pub use column::Column;
 pub use error::DeltaError;
 pub use file::{FileKind, FileName};

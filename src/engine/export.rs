@@ -10,7 +10,7 @@ mod source;
 pub(super) use self::pool::passing_reader;
 pub(super) use self::source::{check_keys, nothing_to_ship, ownership};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use serde::Serialize;
 use self::checkpoint::{Checkpoint, LeftOut};
 use self::implied::{Piece, Region};
 use self::only::Only;
-use self::pool::{Encoded, Leaving, read, split};
+use self::pool::{Encoded, LastTurn, Leaving, Reading, Turns, split};
 use self::source::{Source, check_phase, sources};
 use super::proof::reader;
 use super::segments::{SegmentSize, Segments};
@@ -220,8 +220,8 @@ struct Export<'e> {
     cancel: &'e AtomicBool,
     monitor: &'e dyn Monitor,
     segments: Segments<'e>,
-    /// The end of what is gathered for the next segment.
-    through: Option<Position>,
+    /// The end of what is gathered for the next segment, and that of the piece it lies in.
+    through: Option<(Position, Option<Position>)>,
     /// Where the receiver has the same keys, by change; of none where nothing is known.
     regions: Vec<Vec<Region>>,
     implied: u64,
@@ -255,18 +255,18 @@ impl Export<'_> {
         ownership: Ownership,
     ) -> Result<bool, RunError> {
         self.before = LeftOut { user: self.user, noted: self.noted };
-        let mut after = None;
+        let mut from = (None, None);
         let chain = self.segments.chain();
         if let Some(begun) = chain.checkpoint(change).and_then(Checkpoint::parse) {
-            after = Some(begun.through);
+            from = (Some(begun.through), begun.piece);
             self.user += begun.left_out.user;
             self.noted += begun.left_out.noted;
         }
         self.progress.rows_done += self.segments.chain().rows(change);
-        let shape = self.header.shape(change)?.clone();
-        let (db, threads) = (self.db, self.threads);
+        let (db, header, threads) = (self.db, self.header, self.threads);
         let regions = self.regions.get_mut(change).map(std::mem::take).unwrap_or_default();
-        let failed = &AtomicBool::new(false);
+        let (failed, turns) = (&AtomicBool::new(false), &Turns::default());
+        let reading = Reading { db, header, change, target, ownership, turns };
         std::thread::scope(|scope| {
             let (send_range, ranges) = bounded::<(u64, Piece)>(threads * 2);
             let (send, encoded) = bounded(threads * 2);
@@ -274,22 +274,23 @@ impl Export<'_> {
             for _ in 0..threads * WINDOW {
                 let _ = ticket.try_send(());
             }
-            let from = (after, regions.as_slice());
+            let from = (from, regions.as_slice());
             let splitter = scope.spawn(move || split(db, target, from, &send_range, &tickets));
             let readers: Vec<_> = (0..threads)
                 .map(|_| {
-                    let (ranges, send, shape) = (ranges.clone(), send.clone(), &shape);
+                    let (ranges, send) = (ranges.clone(), send.clone());
                     scope.spawn(move || {
                         let mut leaving = Leaving(failed, false);
-                        let result = read(db, target, ownership, shape, &ranges, &send);
+                        let result = reading.read(&ranges, &send);
                         leaving.1 = result.is_ok();
                         result
                     })
                 })
                 .collect();
             drop((ranges, send));
-            let written = self.write(change, &encoded, &ticket, failed);
-            drop((encoded, ticket));
+            let last = LastTurn(turns);
+            let written = self.write(change, (&encoded, turns), &ticket, failed);
+            drop((encoded, ticket, last));
             let panicked = |_| RunError::Panicked { doing: "exporting" };
             let mut results = vec![splitter.join().map_err(panicked)?.map_err(RunError::from)];
             for reader in readers {
@@ -305,54 +306,57 @@ impl Export<'_> {
     fn write(
         &mut self,
         change: usize,
-        encoded: &Receiver<(u64, Encoded)>,
+        (encoded, turns): (&Receiver<(u64, Encoded)>, &Turns),
         ticket: &Sender<()>,
         failed: &AtomicBool,
     ) -> Result<bool, RunError> {
-        let mut early = BTreeMap::new();
+        let mut early: BTreeMap<u64, VecDeque<Encoded>> = BTreeMap::new();
         let mut next = 0;
-        let mut complete = true;
         loop {
             match encoded.recv_timeout(LOOK_EVERY) {
-                Ok((number, range)) => early.insert(number, range),
+                Ok((number, part)) => early.entry(number).or_default().push_back(part),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => None,
-            };
-            while let Some(range) = early.remove(&next) {
-                next += 1;
-                // The splitter may have ended already.
-                let _ = ticket.try_send(());
-                self.add(range);
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            while let Some(part) = early.get_mut(&next).and_then(VecDeque::pop_front) {
+                if part.piece.is_none() {
+                    early.remove(&next);
+                    next += 1;
+                    // The splitter may have ended already.
+                    let _ = ticket.try_send(());
+                }
+                turns.took(part.bytes(), next);
+                self.add(part);
                 if self.segments.is_full() {
                     self.push(change)?;
                 }
             }
             // What a reader that is gone was to send never comes; its error is told when it is joined.
+            // What is gathered is left: where segments end does not depend on when that was.
             if failed.load(Ordering::Relaxed) || self.cancel.load(Ordering::Relaxed) {
-                complete = false;
-                break;
+                return Ok(false);
             }
         }
         self.push(change)?;
-        Ok(complete)
+        Ok(true)
     }
 
     /// Writes the segment that is gathered, where there is anything.
     fn push(&mut self, change: usize) -> Result<(), RunError> {
-        let Some(through) = self.through.take() else { return Ok(()) };
+        let Some((through, piece)) = self.through.take() else { return Ok(()) };
         let left_out =
             LeftOut { user: self.user - self.before.user, noted: self.noted - self.before.noted };
-        self.segments.push(change, &Checkpoint { through, left_out }.to_string())
+        self.segments.push(change, &Checkpoint { through, left_out, piece }.to_string())
     }
 
-    /// Adds a range to the segment that is gathered.
+    /// Adds a part to the segment that is gathered.
     fn add(&mut self, range: Encoded) {
         self.user += range.user;
         self.noted += range.noted;
         self.implied += range.implied;
         self.progress.rows_done += range.passed;
         self.segments.add(range.blocks);
-        self.through = Some(range.through);
+        self.through = Some((range.through, range.piece));
         if self.shown.elapsed() >= SHOW {
             self.shown = Instant::now();
             self.monitor.progress(&self.progress);

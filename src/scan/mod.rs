@@ -3,7 +3,7 @@
 
 mod export;
 
-pub use export::{Bound, ExportReader, Exported, Next, Ownership};
+pub use export::{Bound, ExportReader, Exported, Next, Ownership, TooLarge};
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
