@@ -97,7 +97,10 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
         {
             return Ok((Some(stop), digest.rows));
         }
-        let findings = prove_table(job, target)?;
+        let findings = match prove_table(job, target)? {
+            Ok(findings) => findings,
+            Err(stop) => return Ok((Some(stop), digest.rows)),
+        };
         match mend(job, target, change, findings)? {
             Ok(proof) => digest += proof.digest,
             Err(stop) => return Ok((Some(stop), digest.rows)),

@@ -408,7 +408,10 @@ impl<'r, 'a> Run<'r, 'a> {
         }
         let findings = match findings {
             Some(findings) => findings,
-            None => prove_table(self.job, target)?,
+            None => match prove_table(self.job, target)? {
+                Ok(findings) => findings,
+                Err(stop) => return Ok(Some(stop)),
+            },
         };
         let proof = match mend(self.job, target, change, findings)? {
             Ok(proof) => proof,
