@@ -28,7 +28,7 @@ use self::source::{Source, check_phase, sources};
 use super::proof::reader;
 use super::segments::{SegmentSize, Segments};
 use super::{Outcome, RunError};
-use crate::delta::{ChainHeader, ChainWriter, PatientSink, Scope, StreamSink};
+use crate::delta::{ChainHeader, ChainWriter, NullSink, PatientSink, SameSink, Scope, StreamSink};
 use crate::layout::Target;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Progress, Stage};
@@ -60,7 +60,8 @@ pub struct ExportOptions {
 
 /// Where an export goes.
 pub enum Destination {
-    /// A folder of segments: a new one, or one with a part of the same chain, which is continued.
+    /// A folder of segments: a new one, or one with a part of the same chain, which is continued; or
+    /// with that whole chain, which is compared.
     Folder(PathBuf),
     /// One stream.
     Stream(Box<dyn Write + Send>),
@@ -125,7 +126,10 @@ pub fn export(
     let shapes = sources.iter().map(Source::shape).collect();
     let scope = if only.is_some() { Scope::Some } else { Scope::All };
     let header = ChainHeader::new(migration, rusqlite::version(), scope, shapes);
-    let writer = open(destination, &header, migration, &options.cancel)?;
+    let (writer, whole) = match open(destination, &header, migration, &options.cancel)? {
+        Opened::Writer(writer) => (writer, None),
+        Opened::Whole(whole) => (whole.again(&header)?, Some(whole)),
+    };
     let mut export = Export {
         db,
         header: &header,
@@ -158,8 +162,66 @@ pub fn export(
             ));
         }
     }
-    let stopped = !done?;
-    export.report(migration, stopped, began)
+    let result = done.and_then(|complete| export.report(migration, !complete, began));
+    match whole {
+        None => result,
+        Some(whole) => whole.judge(migration, result),
+    }
+}
+
+/// Where an export goes, once that is looked at.
+enum Opened {
+    /// A chain that is begun or continued.
+    Writer(ChainWriter),
+    /// A folder with a whole one.
+    Whole(Whole),
+}
+
+/// A folder that holds a whole chain: an export that was killed after its last file and is repeated
+/// is done if it would write that very chain, byte for byte; else it does not belong here.
+struct Whole {
+    dir: PathBuf,
+    /// Keeps others from writing.
+    writer: ChainWriter,
+    differs: Arc<AtomicBool>,
+}
+
+impl Whole {
+    /// A writer that compares.
+    fn again(&self, header: &ChainHeader) -> Result<ChainWriter, RunError> {
+        let sink = SameSink::new(self.dir.clone(), Arc::clone(&self.differs));
+        match ChainWriter::create(Box::new(sink), header) {
+            // Another header: that is told when the chain is judged.
+            Err(_) if self.differs.load(Ordering::Relaxed) => {
+                Ok(ChainWriter::create(Box::new(NullSink), header)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn judge(
+        self,
+        migration: &Migration,
+        result: Result<ExportReport, RunError>,
+    ) -> Result<ExportReport, RunError> {
+        let digest = hex(&self.writer.stats().digest);
+        let is_another = match &result {
+            Ok(report) => report.digest.as_ref().is_some_and(|now| *now != digest),
+            Err(_) => false,
+        };
+        if is_another || self.differs.load(Ordering::Relaxed) {
+            return Err(RunError::refused(
+                migration.id.as_str(),
+                format!("{}, not the one that this would write now", whole(&self.dir.display())),
+                "export into another folder, or apply this one",
+            ));
+        }
+        result
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn open(
@@ -167,19 +229,22 @@ fn open(
     header: &ChainHeader,
     migration: &Migration,
     cancel: &Arc<AtomicBool>,
-) -> Result<ChainWriter, RunError> {
+) -> Result<Opened, RunError> {
     let refused = |problem: String, remedy: &str| {
         Err(RunError::refused(migration.id.as_str(), problem, remedy))
     };
     let dir = match destination {
-        Destination::Stream(stream) => return begin_stream(stream, header, cancel),
+        Destination::Stream(stream) => {
+            return begin_stream(stream, header, cancel).map(Opened::Writer);
+        }
         Destination::Folder(dir) => dir,
     };
     let writer = ChainWriter::resume(&dir, header)?;
-    let dir = dir.display();
     if writer.ends_in_manifest() {
-        return refused(whole(&dir), "export into another folder, or apply this one");
+        let differs = Arc::new(AtomicBool::new(false));
+        return Ok(Opened::Whole(Whole { dir, writer, differs }));
     }
+    let dir = dir.display();
     let mut begun = (0..header.shapes.len()).filter_map(|change| writer.checkpoint(change));
     if begun.clone().any(|checkpoint| Checkpoint::parse(checkpoint).is_none()) {
         return refused(
@@ -193,7 +258,7 @@ fn open(
             "remove it, or export into another folder",
         );
     }
-    Ok(writer)
+    Ok(Opened::Writer(writer))
 }
 
 /// What a folder that needs nothing more holds.
@@ -388,7 +453,7 @@ impl Export<'_> {
         let mut stats = self.segments.chain().stats().clone();
         if !stopped {
             stats = self.segments.finish(&[("rows_pending", self.noted.to_string())])?;
-            report.digest = Some(stats.digest.iter().map(|byte| format!("{byte:02x}")).collect());
+            report.digest = Some(hex(&stats.digest));
         }
         report.segments = u64::from(stats.segments);
         report.delta_bytes = stats.bytes;
