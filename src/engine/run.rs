@@ -238,9 +238,6 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     fn run(mut self) -> Result<RunReport, RunError> {
-        if let Some(proof) = self.closed_before()? {
-            return Ok(self.report_closed(proof));
-        }
         if self.check_phase()? == Some(Phase::Closed) {
             return self.complete_chain();
         }
@@ -265,27 +262,6 @@ impl<'r, 'a> Run<'r, 'a> {
             stopped = self.after_proof(&mut prepared)?;
         }
         self.finish(&prepared, stopped.as_ref())
-    }
-
-    /// The proof of a migration that was to be closed, and is: of this very file, which the job has
-    /// made sure of. A command that was killed after its last commit is repeated so.
-    fn closed_before(&self) -> Result<Option<Proof>, RunError> {
-        if !self.job.options.close || self.job.ship.is_some() {
-            return Ok(None);
-        }
-        let row = MigrationRow::read(self.job.session.conn(), self.job.id())?;
-        let proof = row.filter(|row| row.phase == Phase::Closed).and_then(|row| row.proof);
-        Ok(proof.and_then(|text| serde_json::from_str(&text).ok()))
-    }
-
-    fn report_closed(mut self, proof: Proof) -> RunReport {
-        self.report.outcome = Outcome::Complete;
-        self.report.reason = Some("closed before, by the proof that is recorded".to_owned());
-        self.report.phase = Phase::Closed.to_string();
-        self.report.rows_total = proof.rows;
-        self.report.rows_unchanged = proof.rows;
-        self.report.digest = Some(proof.digest);
-        self.report
     }
 
     /// What is left to do once every change is proven.
