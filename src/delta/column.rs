@@ -32,7 +32,7 @@ pub struct Column {
 }
 
 /// What a value costs besides its bytes, in bytes: what [`Column::byte_size`] counts for each.
-pub(super) const CELL_BYTES: usize = 16;
+pub(crate) const CELL_BYTES: usize = 16;
 
 /// More bytes than any limit, for each of as many columns as a table may have.
 const TOO_LARGE: usize = usize::MAX >> 12;

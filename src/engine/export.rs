@@ -10,7 +10,7 @@ mod source;
 pub(super) use self::pool::passing_reader;
 pub(super) use self::source::{check_keys, nothing_to_ship, ownership};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use serde::Serialize;
 use self::checkpoint::{Checkpoint, LeftOut};
 use self::implied::{Piece, Region};
 use self::only::Only;
-use self::pool::{Encoded, Leaving, read, split};
+use self::pool::{Encoded, LastTurn, Leaving, Reading, Turns, split};
 use self::source::{Source, check_phase, sources};
 use super::proof::reader;
 use super::segments::{SegmentSize, Segments};
 use super::{Outcome, RunError};
-use crate::delta::{ChainHeader, ChainWriter, PatientSink, Scope, StreamSink};
+use crate::delta::{ChainHeader, ChainWriter, NullSink, PatientSink, SameSink, Scope, StreamSink};
 use crate::layout::Target;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Progress, Stage};
@@ -60,7 +60,8 @@ pub struct ExportOptions {
 
 /// Where an export goes.
 pub enum Destination {
-    /// A folder of segments: a new one, or one with a part of the same chain, which is continued.
+    /// A folder of segments: a new one, or one with a part of the same chain, which is continued; or
+    /// with that whole chain, which is compared.
     Folder(PathBuf),
     /// One stream.
     Stream(Box<dyn Write + Send>),
@@ -125,7 +126,10 @@ pub fn export(
     let shapes = sources.iter().map(Source::shape).collect();
     let scope = if only.is_some() { Scope::Some } else { Scope::All };
     let header = ChainHeader::new(migration, rusqlite::version(), scope, shapes);
-    let writer = open(destination, &header, migration, &options.cancel)?;
+    let (writer, whole) = match open(destination, &header, migration, &options.cancel)? {
+        Opened::Writer(writer) => (writer, None),
+        Opened::Whole(whole) => (whole.again(&header)?, Some(whole)),
+    };
     let mut export = Export {
         db,
         header: &header,
@@ -158,8 +162,66 @@ pub fn export(
             ));
         }
     }
-    let stopped = !done?;
-    export.report(migration, stopped, began)
+    let result = done.and_then(|complete| export.report(migration, !complete, began));
+    match whole {
+        None => result,
+        Some(whole) => whole.judge(migration, result),
+    }
+}
+
+/// Where an export goes, once that is looked at.
+enum Opened {
+    /// A chain that is begun or continued.
+    Writer(ChainWriter),
+    /// A folder with a whole one.
+    Whole(Whole),
+}
+
+/// A folder that holds a whole chain: an export that was killed after its last file and is repeated
+/// is done if it would write that very chain, byte for byte; else it does not belong here.
+struct Whole {
+    dir: PathBuf,
+    /// Keeps others from writing.
+    writer: ChainWriter,
+    differs: Arc<AtomicBool>,
+}
+
+impl Whole {
+    /// A writer that compares.
+    fn again(&self, header: &ChainHeader) -> Result<ChainWriter, RunError> {
+        let sink = SameSink::new(self.dir.clone(), Arc::clone(&self.differs));
+        match ChainWriter::create(Box::new(sink), header) {
+            // Another header: that is told when the chain is judged.
+            Err(_) if self.differs.load(Ordering::Relaxed) => {
+                Ok(ChainWriter::create(Box::new(NullSink), header)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn judge(
+        self,
+        migration: &Migration,
+        result: Result<ExportReport, RunError>,
+    ) -> Result<ExportReport, RunError> {
+        let digest = hex(&self.writer.stats().digest);
+        let is_another = match &result {
+            Ok(report) => report.digest.as_ref().is_some_and(|now| *now != digest),
+            Err(_) => false,
+        };
+        if is_another || self.differs.load(Ordering::Relaxed) {
+            return Err(RunError::refused(
+                migration.id.as_str(),
+                format!("{}, not the one that this would write now", whole(&self.dir.display())),
+                "export into another folder, or apply this one",
+            ));
+        }
+        result
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn open(
@@ -167,19 +229,22 @@ fn open(
     header: &ChainHeader,
     migration: &Migration,
     cancel: &Arc<AtomicBool>,
-) -> Result<ChainWriter, RunError> {
+) -> Result<Opened, RunError> {
     let refused = |problem: String, remedy: &str| {
         Err(RunError::refused(migration.id.as_str(), problem, remedy))
     };
     let dir = match destination {
-        Destination::Stream(stream) => return begin_stream(stream, header, cancel),
+        Destination::Stream(stream) => {
+            return begin_stream(stream, header, cancel).map(Opened::Writer);
+        }
         Destination::Folder(dir) => dir,
     };
     let writer = ChainWriter::resume(&dir, header)?;
-    let dir = dir.display();
     if writer.ends_in_manifest() {
-        return refused(whole(&dir), "export into another folder, or apply this one");
+        let differs = Arc::new(AtomicBool::new(false));
+        return Ok(Opened::Whole(Whole { dir, writer, differs }));
     }
+    let dir = dir.display();
     let mut begun = (0..header.shapes.len()).filter_map(|change| writer.checkpoint(change));
     if begun.clone().any(|checkpoint| Checkpoint::parse(checkpoint).is_none()) {
         return refused(
@@ -193,7 +258,7 @@ fn open(
             "remove it, or export into another folder",
         );
     }
-    Ok(writer)
+    Ok(Opened::Writer(writer))
 }
 
 /// What a folder that needs nothing more holds.
@@ -220,8 +285,8 @@ struct Export<'e> {
     cancel: &'e AtomicBool,
     monitor: &'e dyn Monitor,
     segments: Segments<'e>,
-    /// The end of what is gathered for the next segment.
-    through: Option<Position>,
+    /// The end of what is gathered for the next segment, and that of the piece it lies in.
+    through: Option<(Position, Option<Position>)>,
     /// Where the receiver has the same keys, by change; of none where nothing is known.
     regions: Vec<Vec<Region>>,
     implied: u64,
@@ -255,18 +320,18 @@ impl Export<'_> {
         ownership: Ownership,
     ) -> Result<bool, RunError> {
         self.before = LeftOut { user: self.user, noted: self.noted };
-        let mut after = None;
+        let mut from = (None, None);
         let chain = self.segments.chain();
         if let Some(begun) = chain.checkpoint(change).and_then(Checkpoint::parse) {
-            after = Some(begun.through);
+            from = (Some(begun.through), begun.piece);
             self.user += begun.left_out.user;
             self.noted += begun.left_out.noted;
         }
         self.progress.rows_done += self.segments.chain().rows(change);
-        let shape = self.header.shape(change)?.clone();
-        let (db, threads) = (self.db, self.threads);
+        let (db, header, threads) = (self.db, self.header, self.threads);
         let regions = self.regions.get_mut(change).map(std::mem::take).unwrap_or_default();
-        let failed = &AtomicBool::new(false);
+        let (failed, turns) = (&AtomicBool::new(false), &Turns::default());
+        let reading = Reading { db, header, change, target, ownership, turns };
         std::thread::scope(|scope| {
             let (send_range, ranges) = bounded::<(u64, Piece)>(threads * 2);
             let (send, encoded) = bounded(threads * 2);
@@ -274,22 +339,23 @@ impl Export<'_> {
             for _ in 0..threads * WINDOW {
                 let _ = ticket.try_send(());
             }
-            let from = (after, regions.as_slice());
+            let from = (from, regions.as_slice());
             let splitter = scope.spawn(move || split(db, target, from, &send_range, &tickets));
             let readers: Vec<_> = (0..threads)
                 .map(|_| {
-                    let (ranges, send, shape) = (ranges.clone(), send.clone(), &shape);
+                    let (ranges, send) = (ranges.clone(), send.clone());
                     scope.spawn(move || {
                         let mut leaving = Leaving(failed, false);
-                        let result = read(db, target, ownership, shape, &ranges, &send);
+                        let result = reading.read(&ranges, &send);
                         leaving.1 = result.is_ok();
                         result
                     })
                 })
                 .collect();
             drop((ranges, send));
-            let written = self.write(change, &encoded, &ticket, failed);
-            drop((encoded, ticket));
+            let last = LastTurn(turns);
+            let written = self.write(change, (&encoded, turns), &ticket, failed);
+            drop((encoded, ticket, last));
             let panicked = |_| RunError::Panicked { doing: "exporting" };
             let mut results = vec![splitter.join().map_err(panicked)?.map_err(RunError::from)];
             for reader in readers {
@@ -305,54 +371,57 @@ impl Export<'_> {
     fn write(
         &mut self,
         change: usize,
-        encoded: &Receiver<(u64, Encoded)>,
+        (encoded, turns): (&Receiver<(u64, Encoded)>, &Turns),
         ticket: &Sender<()>,
         failed: &AtomicBool,
     ) -> Result<bool, RunError> {
-        let mut early = BTreeMap::new();
+        let mut early: BTreeMap<u64, VecDeque<Encoded>> = BTreeMap::new();
         let mut next = 0;
-        let mut complete = true;
         loop {
             match encoded.recv_timeout(LOOK_EVERY) {
-                Ok((number, range)) => early.insert(number, range),
+                Ok((number, part)) => early.entry(number).or_default().push_back(part),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => None,
-            };
-            while let Some(range) = early.remove(&next) {
-                next += 1;
-                // The splitter may have ended already.
-                let _ = ticket.try_send(());
-                self.add(range);
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            while let Some(part) = early.get_mut(&next).and_then(VecDeque::pop_front) {
+                if part.piece.is_none() {
+                    early.remove(&next);
+                    next += 1;
+                    // The splitter may have ended already.
+                    let _ = ticket.try_send(());
+                }
+                turns.took(part.bytes(), next);
+                self.add(part);
                 if self.segments.is_full() {
                     self.push(change)?;
                 }
             }
             // What a reader that is gone was to send never comes; its error is told when it is joined.
+            // What is gathered is left: where segments end does not depend on when that was.
             if failed.load(Ordering::Relaxed) || self.cancel.load(Ordering::Relaxed) {
-                complete = false;
-                break;
+                return Ok(false);
             }
         }
         self.push(change)?;
-        Ok(complete)
+        Ok(true)
     }
 
     /// Writes the segment that is gathered, where there is anything.
     fn push(&mut self, change: usize) -> Result<(), RunError> {
-        let Some(through) = self.through.take() else { return Ok(()) };
+        let Some((through, piece)) = self.through.take() else { return Ok(()) };
         let left_out =
             LeftOut { user: self.user - self.before.user, noted: self.noted - self.before.noted };
-        self.segments.push(change, &Checkpoint { through, left_out }.to_string())
+        self.segments.push(change, &Checkpoint { through, left_out, piece }.to_string())
     }
 
-    /// Adds a range to the segment that is gathered.
+    /// Adds a part to the segment that is gathered.
     fn add(&mut self, range: Encoded) {
         self.user += range.user;
         self.noted += range.noted;
         self.implied += range.implied;
         self.progress.rows_done += range.passed;
         self.segments.add(range.blocks);
-        self.through = Some(range.through);
+        self.through = Some((range.through, range.piece));
         if self.shown.elapsed() >= SHOW {
             self.shown = Instant::now();
             self.monitor.progress(&self.progress);
@@ -384,7 +453,7 @@ impl Export<'_> {
         let mut stats = self.segments.chain().stats().clone();
         if !stopped {
             stats = self.segments.finish(&[("rows_pending", self.noted.to_string())])?;
-            report.digest = Some(stats.digest.iter().map(|byte| format!("{byte:02x}")).collect());
+            report.digest = Some(hex(&stats.digest));
         }
         report.segments = u64::from(stats.segments);
         report.delta_bytes = stats.bytes;

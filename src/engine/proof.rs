@@ -1,8 +1,11 @@
 //! Proving a whole table with several threads, and deriving again what a proof finds missing.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use crossbeam::channel::{Receiver, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use parking_lot::{Mutex, RwLock};
 
 use super::job::Job;
@@ -11,7 +14,7 @@ use super::{RunError, SetReport, Stop};
 use crate::db::{self, Access, DbError, Doing, Table, is_row_error};
 use crate::layout::crsqlite;
 use crate::layout::{FillSql, Target};
-use crate::monitor::Stage;
+use crate::monitor::{Quiet, Stage};
 use crate::split::{Range, Splitter};
 use crate::state::ChangeRow;
 use crate::verify::{Checked, LeafSet, ProofError, Prover, RangeProof, RowFacts};
@@ -21,6 +24,9 @@ use crate::write::{Drainer, Session, Then, WriteError};
 pub(super) const RANGE_ROWS: u64 = 8192;
 /// Ranges on their way to the provers.
 const QUEUE: usize = 64;
+/// How often the job hears the operator while a table is proven, and for how long.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(1);
 /// Rounds of deriving what a proof found missing.
 pub(super) const ROUNDS: u32 = 5;
 
@@ -118,30 +124,72 @@ pub(super) fn split_all(
 }
 
 /// Proves every row of a table, with as many threads as the job may use; again where its rows may
-/// have been renumbered meanwhile.
-pub(super) fn prove_table(job: &mut Job<'_>, target: &Target) -> Result<Findings, RunError> {
+/// have been renumbered meanwhile. Ends early where the operator says so.
+pub(super) fn prove_table(
+    job: &mut Job<'_>,
+    target: &Target,
+) -> Result<Result<Findings, Stop>, RunError> {
     for _ in 0..ROUNDS {
-        let findings = prove_once(job, target)?;
+        let Some(findings) = prove_once(job, target)? else { return Ok(Err(Stop::Interrupted)) };
         if target.table.scan.stable || !job.session.schema_changed()? {
-            return Ok(findings);
+            return Ok(Ok(findings));
         }
         job.look_again(target)?;
     }
     Err(WriteError::SchemaChanged.into())
 }
 
-fn prove_once(job: &mut Job<'_>, target: &Target) -> Result<Findings, RunError> {
+/// `None` where the job is to end. Meanwhile it looks after its lease.
+fn prove_once(job: &mut Job<'_>, target: &Target) -> Result<Option<Findings>, RunError> {
     let total = ChangeRow::of(job.session.conn(), job.id())?
         .iter()
         .find(|c| c.n == target.n)
         .map_or(0, |c| c.rows_total);
     job.pace.stage(Stage::Proving, 0, total);
-    let gate = std::sync::Arc::clone(&job.pace.gate);
+    let gate = Arc::clone(&job.pace.gate);
     let (db, threads) = (job.db.clone(), job.threads());
-    let cut = |send: Send<'_>| split_all(&db, &target.table, &gate, send);
-    let findings = prove_all(&db, target, threads, &gate, &cut, None, None)?;
-    job.pace.passed(findings.proof.digest.rows);
-    Ok(findings)
+    prove_heard(job, |watch| {
+        let cut = |send: Send<'_>| split_all(&db, &target.table, &gate, send);
+        prove_all(&db, target, threads, &gate, &cut, None, Some(watch))
+    })
+}
+
+/// Has `prove` work on another thread; `None` where the job is to end, which it hears of. Meanwhile
+/// the job looks after its lease.
+pub(super) fn prove_heard<T: std::marker::Send>(
+    job: &mut Job<'_>,
+    prove: impl FnOnce(&Watch<'_>) -> Result<T, RunError> + std::marker::Send,
+) -> Result<Option<T>, RunError> {
+    let leave = Arc::new(AtomicBool::new(false));
+    let watch = Watch::new(Stage::Proving, "proving", &leave, &Quiet);
+    let (end, ended) = bounded::<()>(0);
+    std::thread::scope(|scope| {
+        let watch = &watch;
+        let proving = scope.spawn(move || {
+            let _end = end;
+            prove(watch)
+        });
+        let heard = hear(job, watch, &ended);
+        leave.store(!matches!(heard, Ok(false)), Ordering::Relaxed);
+        let proven = proving.join().map_err(|_| RunError::Panicked { doing: "proving" })?;
+        Ok(if heard? { None } else { Some(proven?) })
+    })
+}
+
+/// Waits until the other end is gone, or the job is to end: then true.
+fn hear(job: &mut Job<'_>, watch: &Watch<'_>, ended: &Receiver<()>) -> Result<bool, RunError> {
+    let mut shown = 0;
+    loop {
+        let is_over = ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Disconnected);
+        let rows = watch.rows();
+        job.pace.passed(rows - std::mem::replace(&mut shown, rows));
+        if is_over {
+            return Ok(false);
+        }
+        if job.pace.idle(&mut job.session, LOOK)? {
+            return Ok(true);
+        }
+    }
 }
 
 /// Proves the ranges of a table that `cut` sends with `threads` readers, each of which holds `gate`
@@ -211,7 +259,10 @@ pub(super) fn mend(
         let refused = change.counters.rows_skipped - before.rows_skipped;
         // They were counted when they were first tried.
         change.counters.rows_skipped = before.rows_skipped;
-        findings = prove_table(job, target)?;
+        findings = match prove_table(job, target)? {
+            Ok(findings) => findings,
+            Err(stop) => return Ok(Err(stop)),
+        };
         let idle = change.counters.rows_written == before.rows_written;
         if target.skip_errors && idle && findings.proof.unproven <= refused {
             findings.proof.skipped += std::mem::take(&mut findings.proof.unproven);

@@ -123,7 +123,10 @@ impl Ready {
         match self {
             Self::Column(_) => self.prove_from(job, None),
             Self::OrSet(ready) => {
-                let findings: SetFindings = or_set::prove(job, ready)?;
+                let findings: SetFindings = match or_set::prove(job, ready)? {
+                    Ok(findings) => findings,
+                    Err(stop) => return Ok(Err(stop)),
+                };
                 Ok(or_set::mend(job, ready, findings)?.map(Proven::OrSet))
             }
         }
@@ -139,7 +142,10 @@ impl Ready {
             (Self::Column(Prepared { target, change }), findings) => {
                 let findings = match findings {
                     Some(findings) => findings,
-                    None => prove_table(job, target)?,
+                    None => match prove_table(job, target)? {
+                        Ok(findings) => findings,
+                        Err(stop) => return Ok(Err(stop)),
+                    },
                 };
                 Ok(mend(job, target, change, findings)?.map(Proven::Column))
             }

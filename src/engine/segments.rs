@@ -2,10 +2,12 @@
 //! and become a segment with a checkpoint. The size of segments depends on rows alone, never on
 //! time, so that a chain that was continued is the one that was never interrupted.
 
-use crate::delta::{ChainStats, ChainWriter, DeltaError, EncodedBlock, Shape, encode_block};
+use crate::db::quote::ident;
+use crate::delta::{ChainHeader, ChainStats, ChainWriter, EncodedBlock, encode_block};
 use crate::engine::RunError;
 use crate::monitor::Monitor;
-use crate::scan::Exported;
+use crate::scan::{Exported, TooLarge};
+use crate::split::Position;
 
 /// How large blocks and segments are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +35,28 @@ impl Default for SegmentSize {
 }
 
 /// The blocks of rows that were read together.
-pub(super) fn encode(shape: &Shape, found: &Exported) -> Result<Vec<EncodedBlock>, DeltaError> {
-    found.blocks.iter().map(|rows| encode_block(shape, rows)).collect()
+///
+/// # Errors
+/// [`RunError::Refused`] naming a row that no delta can hold.
+pub(super) fn encode(
+    header: &ChainHeader,
+    change: usize,
+    found: &Exported,
+) -> Result<Vec<EncodedBlock>, RunError> {
+    let shape = header.shape(change)?;
+    if let Some(TooLarge { key, bytes, limit }) = &found.too_large {
+        let (table, column) = (ident(&shape.table), ident(&shape.column));
+        let what = match key.as_slice() {
+            [] => format!("a key of {table}"),
+            key => format!("row ({}) of {table} with {column}", Position(key.to_vec())),
+        };
+        return Err(RunError::refused(
+            header.migration.as_str(),
+            format!("{what} takes {bytes} bytes, and a delta takes at most {limit}"),
+            "shorten it; or `dotfill run` without deltas on each replica that can derive",
+        ));
+    }
+    Ok(found.blocks.iter().map(|rows| encode_block(shape, rows)).collect::<Result<_, _>>()?)
 }
 
 /// A chain, and what its next segment will hold.
@@ -109,9 +131,7 @@ impl<'s> Segments<'s> {
 mod tests {
     use super::*;
     use crate::db::Datum;
-    use crate::delta::{
-        ChainHeader, ImpliedKeys, KeyShape, NullSink, Rows, SEGMENT_EXPANDED_MAX, Scope,
-    };
+    use crate::delta::{ImpliedKeys, KeyShape, NullSink, Rows, SEGMENT_EXPANDED_MAX, Scope, Shape};
     use crate::migration::MigrationId;
     use crate::monitor::Quiet;
 

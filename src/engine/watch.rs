@@ -73,6 +73,11 @@ impl<'w> Watch<'w> {
         }
     }
 
+    /// Rows that were looked at.
+    pub(super) fn rows(&self) -> u64 {
+        self.seen.lock().progress.rows_done
+    }
+
     /// There is nothing more to look at.
     pub(super) fn end(&self) {
         self.monitor.progress(&self.seen.lock().progress);

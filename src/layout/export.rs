@@ -3,7 +3,7 @@
 
 use super::crsqlite::CrTable;
 use super::{Filter, KeyMatch, RangeSql, Target};
-use crate::db::quote::{list, text};
+use crate::db::quote::{ident, list, text};
 
 /// How it is told whose a cell is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,30 +54,51 @@ pub struct ExportSql<'a> {
     target: &'a Target,
     /// The conditions over ranges of its table.
     pub range: RangeSql,
+    /// True where the position of a row is its key.
+    by_key: bool,
 }
 
 impl<'a> ExportSql<'a> {
     /// The statements for `target`.
     #[must_use]
     pub fn new(target: &'a Target) -> Self {
-        Self { target, range: RangeSql::new(&target.table.scan) }
+        let range = RangeSql::new(&target.table.scan);
+        let key = target.table.key.iter().map(|key| ident(&key.name));
+        let by_key = key.eq(range.terms.iter().cloned());
+        Self { target, range, by_key }
     }
 
-    /// Key columns, whose the cell is (a [`Verdict`]), and the cell, of the rows of a range in order.
+    /// The column in which the position of a row begins.
+    #[must_use]
+    pub fn position_at(&self) -> usize {
+        if self.by_key { 0 } else { self.target.table.key.len() + 2 }
+    }
+
+    /// Key columns, and what the others are.
+    fn columns(&self, whose: &Whose, cr: Option<&CrTable>) -> String {
+        let columns = format!(
+            "{}, {}, {}",
+            list(self.target.key_sql()),
+            self.verdict(whose, cr),
+            self.target.column_sql()
+        );
+        if self.by_key { columns } else { format!("{columns}, {}", self.range.terms.join(", ")) }
+    }
+
+    /// Key columns, whose the cell is (a [`Verdict`]), and the cell, of the rows of a range in order;
+    /// then their position, where it is not the key.
     #[must_use]
     pub fn select(&self, bounded: bool, whose: &Whose, cr: Option<&CrTable>) -> String {
         format!(
-            "SELECT {}, {}, {} FROM {} WHERE {} ORDER BY {}",
-            list(self.target.key_sql()),
-            self.verdict(whose, cr),
-            self.target.column_sql(),
+            "SELECT {} FROM {} WHERE {} ORDER BY {}",
+            self.columns(whose, cr),
             self.target.table.sql(),
             self.range.within(bounded),
             self.range.order
         )
     }
 
-    /// As [`Self::select`], with the position of each row besides, for the first `rows` rows of a
+    /// As [`Self::select`], for the first `rows` rows of a
     /// range that is bounded below, above, or neither.
     #[must_use]
     pub fn select_next(
@@ -92,11 +113,8 @@ impl<'a> ExportSql<'a> {
             (after, false) => self.range.after(after).to_owned(),
         };
         format!(
-            "SELECT {}, {}, {}, {} FROM {} WHERE {within} ORDER BY {} LIMIT {rows}",
-            list(self.target.key_sql()),
-            self.verdict(whose, cr),
-            self.target.column_sql(),
-            list(self.range.terms.iter().cloned()),
+            "SELECT {} FROM {} WHERE {within} ORDER BY {} LIMIT {rows}",
+            self.columns(whose, cr),
             self.target.table.sql(),
             self.range.order
         )
@@ -153,12 +171,12 @@ impl<'a> ExportSql<'a> {
         if cases.is_empty() { "0".to_owned() } else { format!("CASE{cases} ELSE 0 END") }
     }
 
-    /// The key of each row of a range, in order.
+    /// The position of each row of a range, in order.
     #[must_use]
     pub fn select_keys(&self, bounded: bool) -> String {
         format!(
             "SELECT {} FROM {} WHERE {} ORDER BY {}",
-            list(self.target.key_sql()),
+            self.range.terms.join(", "),
             self.target.table.sql(),
             self.range.within(bounded),
             self.range.order

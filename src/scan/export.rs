@@ -3,19 +3,20 @@
 
 mod implied;
 
-use rusqlite::types::ToSql;
+use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, Row};
 
 use crate::db::{Datum, DbError, Doing, is_row_error};
-use crate::delta::Rows;
+use crate::delta::{CELL_BYTES, ROWS_BYTES_MAX, Rows};
 use crate::layout::crsqlite::CrTable;
 use crate::layout::{ExportSql, Filter, Layout, Target, Verdict, Whose};
 use crate::split::{Position, Range, Splitter};
 
-/// Bytes of rows from which on the next row begins another block.
-const BLOCK_BYTES: usize = 4 << 20;
-/// Bytes of rows from which on [`ExportReader::read_next`] leaves the others for the next call.
-const NEXT_BYTES: usize = 8 << 20;
+/// Bytes of rows from which on a reader leaves the others for the next call: so one block is what it
+/// holds, a row more at most.
+const PART_BYTES: usize = 4 << 20;
+/// Bytes of a key, at most: it stands in a segment several times.
+const KEY_BYTES_MAX: usize = 1 << 20;
 
 /// How it is told whose a cell is; as [`Whose`], before anybody has looked at the side tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,21 @@ pub struct Exported {
     pub noted: u64,
     /// Keys that were asked for and name no row.
     pub missing: u64,
+    /// Rows that were looked at, or keys that were looked for.
+    pub passed: u64,
+    /// A row that no delta can hold; those after it were not read.
+    pub too_large: Option<TooLarge>,
+}
+
+/// A row that no delta can hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TooLarge {
+    /// Its key; empty where that is what is too large.
+    pub key: Vec<Datum>,
+    /// Bytes of the key and the cell.
+    pub bytes: usize,
+    /// Bytes that they may have.
+    pub limit: usize,
 }
 
 /// How far a table may be read that is being filled.
@@ -87,11 +103,12 @@ impl<'a> ExportReader<'a> {
         Self { conn, target, sql: ExportSql::new(target), ownership }
     }
 
-    /// Reads one range, in one snapshot.
+    /// Reads a range as far as it fits into one block, in one snapshot. The second range is the rest,
+    /// where there may be one. Where it is cut depends on its rows alone.
     ///
     /// # Errors
     /// When the rows cannot be read.
-    pub fn read(&self, range: &Range) -> Result<Exported, DbError> {
+    pub fn read(&self, range: &Range) -> Result<(Exported, Option<Range>), DbError> {
         self.in_snapshot(|| self.read_in_snapshot(range))
     }
 
@@ -136,8 +153,9 @@ impl<'a> ExportReader<'a> {
                     None => return Ok(Next::Nothing),
                 },
             };
-            let found = self.read_in_snapshot(&range)?;
-            Ok(Next::Rows(range.through, found))
+            let (found, rest) = self.read_in_snapshot(&range)?;
+            let through = rest.and_then(|rest| rest.after).unwrap_or(range.through);
+            Ok(Next::Rows(through, found))
         })
     }
 
@@ -160,21 +178,18 @@ impl<'a> ExportReader<'a> {
             self.cr(),
         );
         let parameters = after.into_iter().chain(through).flat_map(|position| &position.0);
-        let (keys, terms) = (self.target.table.key.len(), self.sql.range.terms.len());
         let mut found = Exported::default();
-        let (mut count, mut last) = (0, None);
+        let mut last = None;
         let mut statement = self.conn.prepare_cached(&sql).doing(what)?;
         let mut selected = statement.query(rusqlite::params_from_iter(parameters)).doing(what)?;
         while let Some(row) = selected.next().doing(what)? {
-            found.add(row, keys).doing(what)?;
-            count += 1;
-            if count == rows || found.byte_size() >= NEXT_BYTES {
-                let at = (keys + 2..keys + 2 + terms).map(|i| row.get(i));
-                last = Some(at.collect::<rusqlite::Result<_>>().map(Position).doing(what)?);
+            found.add(row, self.target.table.key.len()).doing(what)?;
+            if found.passed == rows || found.is_full() {
+                last = Some(self.position(row).doing(what)?);
                 break;
             }
         }
-        if last.is_none() && count > 0 && *bound == Bound::End {
+        if last.is_none() && found.passed > 0 && *bound == Bound::End {
             let table = &self.target.table;
             let rest = Splitter::new(self.conn, table, rows, after.cloned()).next_range()?;
             last = rest.map(|range| range.through);
@@ -186,7 +201,8 @@ impl<'a> ExportReader<'a> {
         })
     }
 
-    /// Reads the rows with these keys, in one snapshot.
+    /// Reads the rows with the first of these keys, as many as fit into one block, in one snapshot:
+    /// [`Exported::passed`] of them.
     ///
     /// # Errors
     /// When the rows cannot be read.
@@ -195,13 +211,18 @@ impl<'a> ExportReader<'a> {
             let sql = self.sql.select_one(&self.whose()?, self.cr());
             let mut found = Exported::default();
             for key in keys {
+                let before = found.passed;
                 let mut key = key.iter().map(|v| v as &dyn ToSql);
                 match self.select(&sql, &mut key, &mut found) {
-                    Ok(0) => found.missing += 1,
                     Err(DbError::Sql { source, .. }) if is_row_error(&source) => found.user += 1,
                     other => {
                         other?;
+                        found.missing += u64::from(found.passed == before);
                     }
+                }
+                found.passed = before + 1;
+                if found.is_full() {
+                    break;
                 }
             }
             Ok(found)
@@ -222,12 +243,12 @@ impl<'a> ExportReader<'a> {
         }
     }
 
-    fn read_in_snapshot(&self, range: &Range) -> Result<Exported, DbError> {
+    fn read_in_snapshot(&self, range: &Range) -> Result<(Exported, Option<Range>), DbError> {
         let sql = self.sql.select(range.bounded(), &self.whose()?, self.cr());
         let mut found = Exported::default();
         match self.select(&sql, &mut range.parameters(), &mut found) {
             Err(DbError::Sql { source, .. }) if is_row_error(&source) => {}
-            other => return other.map(|_| found),
+            other => return Ok((found, rest(range, other?))),
         }
         // Some row's expression fails: whose its cell is cannot be told by the value.
         let mut found = Exported::default();
@@ -235,13 +256,19 @@ impl<'a> ExportReader<'a> {
         for one in range.one_by_one(self.conn, &self.sql.select_keys(range.bounded()))? {
             let sql = self.sql.select(one.bounded(), &whose, self.cr());
             match self.select(&sql, &mut one.parameters(), &mut found) {
-                Err(DbError::Sql { source, .. }) if is_row_error(&source) => found.user += 1,
+                Err(DbError::Sql { source, .. }) if is_row_error(&source) => {
+                    found.user += 1;
+                    found.passed += 1;
+                }
                 other => {
                     other?;
                 }
             }
+            if found.is_full() {
+                return Ok((found, rest(range, Some(one.through))));
+            }
         }
-        Ok(found)
+        Ok((found, None))
     }
 
     fn whose(&self) -> Result<Whose, DbError> {
@@ -264,39 +291,74 @@ impl<'a> ExportReader<'a> {
         })
     }
 
-    /// Adds the rows of a statement; how many there were.
+    /// Adds the rows of a statement, until there are enough: the position at which that was.
     fn select(
         &self,
         sql: &str,
         parameters: &mut dyn Iterator<Item = &dyn ToSql>,
         found: &mut Exported,
-    ) -> Result<u64, DbError> {
+    ) -> Result<Option<Position>, DbError> {
         let keys = self.target.table.key.len();
-        self.each(sql, parameters, &mut |row, verdict| {
-            found.count(verdict);
-            if verdict == Verdict::Ours { found.push(row, keys) } else { Ok(()) }
+        self.each(sql, parameters, &mut |row, _| {
+            found.add(row, keys)?;
+            Ok(found.is_full())
         })
     }
 
-    /// Calls `take` with each row of a statement, and what is done with it; how many there were.
+    /// Calls `take` with each row of a statement, and what is done with it, until it has enough: the
+    /// position at which that was. A statement for one row has no position.
     fn each(
         &self,
         sql: &str,
         parameters: &mut dyn Iterator<Item = &dyn ToSql>,
-        take: &mut dyn FnMut(&Row<'_>, Verdict) -> rusqlite::Result<()>,
-    ) -> Result<u64, DbError> {
+        take: &mut dyn FnMut(&Row<'_>, Verdict) -> rusqlite::Result<bool>,
+    ) -> Result<Option<Position>, DbError> {
         let what = "read rows to export";
         let keys = self.target.table.key.len();
         let mut statement = self.conn.prepare_cached(sql).doing(what)?;
         let mut rows = statement.query(rusqlite::params_from_iter(parameters)).doing(what)?;
-        let mut count = 0;
         while let Some(row) = rows.next().doing(what)? {
-            count += 1;
             let verdict = Verdict::from_code(row.get(keys).doing(what)?);
-            take(row, verdict.unwrap_or(Verdict::Nothing)).doing(what)?;
+            if take(row, verdict.unwrap_or(Verdict::Nothing)).doing(what)? {
+                return self.position(row).map(Some).doing(what);
+            }
         }
-        Ok(count)
+        Ok(None)
     }
+
+    fn position(&self, row: &Row<'_>) -> rusqlite::Result<Position> {
+        let at = self.sql.position_at();
+        (at..at + self.sql.range.terms.len())
+            .map(|i| row.get(i))
+            .collect::<Result<_, _>>()
+            .map(Position)
+    }
+}
+
+/// What of a range comes after the position at which it was left.
+fn rest(range: &Range, left_at: Option<Position>) -> Option<Range> {
+    let after = left_at.filter(|at| *at != range.through)?;
+    Some(Range { after: Some(after), through: range.through.clone(), rows: 0 })
+}
+
+/// Bytes of a row as its receiver holds it; the row itself where no delta can hold it.
+fn row_size<'v>(
+    key: impl Iterator<Item = ValueRef<'v>> + Clone,
+    value: ValueRef<'_>,
+) -> Result<usize, TooLarge> {
+    let size = |value: ValueRef<'_>| match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => CELL_BYTES + bytes.len(),
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => CELL_BYTES,
+    };
+    let key_bytes = key.clone().map(size).sum::<usize>();
+    if key_bytes > KEY_BYTES_MAX {
+        return Err(TooLarge { key: Vec::new(), bytes: key_bytes, limit: KEY_BYTES_MAX });
+    }
+    let bytes = key_bytes + size(value);
+    if bytes > ROWS_BYTES_MAX {
+        return Err(TooLarge { key: key.map(Datum::from).collect(), bytes, limit: ROWS_BYTES_MAX });
+    }
+    Ok(bytes)
 }
 
 impl Exported {
@@ -308,14 +370,16 @@ impl Exported {
         }
     }
 
-    /// Bytes that the rows take; only the last block is not full.
-    fn byte_size(&self) -> usize {
-        let full = self.blocks.len().saturating_sub(1) * BLOCK_BYTES;
-        full + self.blocks.last().map_or(0, Rows::byte_size)
+    /// True where a reader leaves the other rows for the next call.
+    fn is_full(&self) -> bool {
+        self.too_large.is_some()
+            || self.blocks.len() > 1
+            || self.blocks.last().is_some_and(|block| block.byte_size() >= PART_BYTES)
     }
 
     /// Adds or counts a row, whose first columns are its key, then a verdict, then the cell.
     fn add(&mut self, row: &Row<'_>, keys: usize) -> rusqlite::Result<()> {
+        self.passed += 1;
         match Verdict::from_code(row.get(keys)?) {
             Some(Verdict::Ours) => self.push(row, keys),
             Some(verdict) => {
@@ -328,17 +392,21 @@ impl Exported {
 
     /// Adds a row, whose first columns are its key, then a verdict, then the cell.
     fn push(&mut self, row: &Row<'_>, keys: usize) -> rusqlite::Result<()> {
-        if self.blocks.last().is_none_or(|block| block.byte_size() >= BLOCK_BYTES) {
+        let key = (0..keys).map(|i| row.get_ref(i)).collect::<Result<Vec<_>, _>>()?;
+        let value = row.get_ref(keys + 1)?;
+        let bytes = match row_size(key.iter().copied(), value) {
+            Ok(bytes) => bytes,
+            Err(too_large) => {
+                self.too_large = Some(too_large);
+                return Ok(());
+            }
+        };
+        let fits = |block: &Rows| block.byte_size() + bytes <= ROWS_BYTES_MAX;
+        if !self.blocks.last().is_some_and(fits) {
             self.blocks.push(Rows::new(keys));
         }
         if let Some(block) = self.blocks.last_mut() {
-            let value = row.get_ref(keys + 1)?;
-            let mut failed = None;
-            let key = (0..keys).map_while(|i| row.get_ref(i).map_err(|e| failed = Some(e)).ok());
             block.push(key, value);
-            if let Some(error) = failed {
-                return Err(error);
-            }
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! Commands that only look, or that wait for input, end at the first Ctrl-C: exit 4, at once.
+//! Commands that only look, that prove at last, or that wait for input, end at the first Ctrl-C:
+//! exit 4, at once.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -87,5 +88,19 @@ fn deltas_that_do_not_come_are_no_longer_waited_for() {
     let u = other.arg("t.db");
     for bytes in [header.len() / 2, header.len()] {
         ends_soon(command(&["apply", "-", "--db", &u]), Some(&header[..bytes])).expect(4);
+    }
+}
+
+#[test]
+fn a_last_proof_ends_and_the_same_command_continues() {
+    for command_name in ["run", "close"] {
+        let folder = slow();
+        // The rows are as derived; only to prove it takes its time.
+        folder.conn().execute_batch("DELETE FROM _dotfill_dirty_1").unwrap();
+        let (m, t) = (folder.arg("m.toml"), folder.arg("t.db"));
+        ends_soon(command(&[command_name, &m, "--db", &t]), None).expect(4);
+        assert_eq!(folder.status()["phase"], "open", "{command_name}");
+        folder.conn().execute("UPDATE t SET a = id", []).unwrap();
+        folder.run(command_name, &["--quiet"]).expect(0);
     }
 }

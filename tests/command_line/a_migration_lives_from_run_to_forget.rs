@@ -56,7 +56,16 @@ fn rollback_takes_the_values_back_and_a_new_run_begins_anew() {
     folder.run("wait", &[]).expect(1).says(&["rolled back"]);
     folder.run("run", &[]).expect(2).says(&["rolled back", "dotfill forget labels"]);
     folder.run("forget", &[]).expect(0);
-    folder.run("run", &["--close"]).expect(0);
+    let closed = folder.run("run", &["--close", "--json"]).expect(0).json();
+    let again = folder.run("run", &["--close", "--json"]).expect(0).json();
+    for name in ["outcome", "phase", "digest", "rows_total"] {
+        assert_eq!(again[name], closed[name], "{name}");
+    }
+    assert_eq!(again["rows_written"], 0);
+    let other = crate::tool::MIGRATION.replace("'l-'", "'m-'");
+    std::fs::write(folder.path("m.toml"), other).unwrap();
+    folder.run("run", &["--close"]).expect(2).says(&["labels"]);
+    folder.write("m.toml", crate::tool::MIGRATION);
     assert_eq!(folder.number("SELECT count(*) FROM t WHERE label = 'l-' || a"), 1999);
     assert_eq!(folder.status()["phase"], "closed");
 }

@@ -15,6 +15,7 @@ mod deltas_go_without_keys;
 mod help_is_as_recorded;
 mod inspect_needs_little_memory;
 mod inspect_says_what_deltas_hold;
+mod large_values_are_shipped_in_small_pieces;
 mod many_processes_do_the_work_once;
 mod others_open_and_close_the_database_meanwhile;
 mod output_goes_where_it_belongs;

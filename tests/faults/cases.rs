@@ -52,9 +52,13 @@ macro_rules! each_case {
                 "rollback @m.toml --db @t.db --batch-rows-max 7";
             rollback_on_a_replicated_table: Replicated, Run,
                 "rollback @m.toml --db @t.db --batch-rows-max 7";
-            export_of_a_plain_table: Plain, Run, "export @m.toml --db @t.db --deltas @new",
+            export_of_a_plain_table: Plain, Run, "export @m.toml --db @t.db --deltas @new";
+            export_of_a_replicated_table: Replicated, Run, "export @m.toml --db @t.db --deltas @new";
+            run_with_deltas: Plain, Rows,
+                "run @m.toml --db @t.db --deltas @new --batch-rows-max 7",
                 "holds a whole chain";
-            export_of_a_replicated_table: Replicated, Run, "export @m.toml --db @t.db --deltas @new",
+            run_with_deltas_of_a_replicated_table: Replicated, Rows,
+                "run @m.toml --db @t.db --deltas @new --batch-rows-max 7",
                 "holds a whole chain";
             apply_to_a_plain_table: Plain, Deltas, "apply @deltas --db @t.db --batch-rows-max 7";
             apply_to_a_replicated_table: Replicated, Deltas,

@@ -22,7 +22,7 @@ use crate::monitor::{Monitor, Stage};
 use crate::split::{Position, Range, Splitter};
 use crate::verify::{KeySum, KeysReport, TableKeys, key_shape};
 
-/// Rows of a range, which becomes a block.
+/// Rows of a piece.
 const RANGE_ROWS: u64 = 8192;
 
 /// Rows after those of the region before, up to and including a key.
@@ -35,7 +35,7 @@ pub(super) struct Region {
     implied: bool,
 }
 
-/// A range of rows that becomes a block.
+/// A range of rows that becomes a block, or several where they are large.
 pub(super) struct Piece {
     pub range: Range,
     /// True where its keys are not shipped.
@@ -200,6 +200,8 @@ pub(super) struct Cutter<'c> {
     conn: &'c Connection,
     table: &'c Table,
     regions: std::slice::Iter<'c, Region>,
+    /// What is left of a piece that was begun before.
+    begun: Option<Piece>,
     /// What is left of the region that is being cut.
     rest: Option<Piece>,
     after: Option<Position>,
@@ -208,32 +210,55 @@ pub(super) struct Cutter<'c> {
 }
 
 impl<'c> Cutter<'c> {
-    /// Cuts what comes after a key.
+    /// Cuts what comes after a key: first to the end of the piece that the key lies in, where that is
+    /// not the key itself.
     ///
     /// # Errors
     /// When the table cannot be read.
     pub(super) fn new(
         conn: &'c Connection,
         table: &'c Table,
-        after: Option<Position>,
+        (after, piece): (Option<Position>, Option<Position>),
         regions: &'c [Region],
     ) -> Result<Self, DbError> {
-        let mut cutter =
-            Self { conn, table, regions: regions.iter(), rest: None, after, tail: None };
+        let regions = regions.iter();
+        let mut cutter = Self { conn, table, regions, begun: None, rest: None, after, tail: None };
         if cutter.after.is_some() {
             cutter.skip()?;
+            if let Some(end) = piece {
+                cutter.go_on(end)?;
+            }
         }
         Ok(cutter)
+    }
+
+    /// Begins with what is left of a piece up to `end`, where that is in one region.
+    fn go_on(&mut self, end: Position) -> Result<(), DbError> {
+        let region = self.regions.clone().next();
+        if let Some(region) = region {
+            let after = Some(region.through.clone());
+            if self.is_any(&Range { after, through: end.clone(), rows: 0 })? {
+                return Ok(());
+            }
+        }
+        let implied = region.is_some_and(|region| region.implied);
+        let range = Range { after: self.after.replace(end.clone()), through: end, rows: 0 };
+        self.begun = Some(Piece { range, implied });
+        self.skip()
+    }
+
+    /// True where a range after a key has a row.
+    fn is_any(&self, range: &Range) -> Result<bool, DbError> {
+        let (sql, what) = (exists(self.table), "look for the place to continue at");
+        let parameters = params_from_iter(range.parameters());
+        self.conn.prepare_cached(&sql).and_then(|mut s| s.exists(parameters)).doing(what)
     }
 
     /// Passes the regions of which no row comes after the key: the next one begins there, or has
     /// been begun.
     fn skip(&mut self) -> Result<(), DbError> {
         while let Some(region) = self.regions.clone().next() {
-            let range = self.range_of(region);
-            let (sql, what) = (exists(self.table), "look for the place to continue at");
-            let parameters = params_from_iter(range.parameters());
-            if self.conn.prepare_cached(&sql).and_then(|mut s| s.exists(parameters)).doing(what)? {
+            if self.is_any(&self.range_of(region))? {
                 break;
             }
             self.regions.next();
@@ -250,6 +275,9 @@ impl<'c> Cutter<'c> {
     /// # Errors
     /// When the table cannot be read.
     pub(super) fn next_piece(&mut self) -> Result<Option<Piece>, DbError> {
+        if let Some(piece) = self.begun.take() {
+            return Ok(Some(piece));
+        }
         if self.rest.is_none()
             && let Some(region) = self.regions.next()
         {

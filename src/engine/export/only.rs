@@ -178,21 +178,32 @@ impl Export<'_> {
         self.keys(change, &rows, &keys)
     }
 
-    /// One segment of these rows.
+    /// The rows with these keys, in one segment or, where they are large, several.
     fn keys(
         &mut self,
         change: usize,
         rows: &ExportReader<'_>,
-        keys: &[Vec<Datum>],
+        mut keys: &[Vec<Datum>],
     ) -> Result<(), RunError> {
-        let found = rows.read_keys(keys)?;
-        self.missing += found.missing;
-        let shape = self.header.shape(change)?.clone();
-        let blocks = encode_blocks(&shape, &found)?;
-        let Some(last) = keys.last().filter(|_| !blocks.is_empty()) else { return Ok(()) };
-        let through = crate::split::Position(last.clone());
-        let (user, noted, passed) = (found.user, found.noted, keys.len() as u64);
-        self.add(Encoded { through, blocks, implied: 0, user, noted, passed });
+        while !keys.is_empty() {
+            let found = rows.read_keys(keys)?;
+            self.missing += found.missing;
+            let blocks = encode_blocks(self.header, change, &found)?;
+            let passed = usize::try_from(found.passed).unwrap_or(usize::MAX).clamp(1, keys.len());
+            let (done, rest) = keys.split_at(passed);
+            keys = rest;
+            let (user, noted, passed) = (found.user, found.noted, found.passed);
+            let Some(last) = done.last().filter(|_| !blocks.is_empty()) else {
+                self.user += user;
+                self.noted += noted;
+                continue;
+            };
+            let through = crate::split::Position(last.clone());
+            self.add(Encoded { through, piece: None, blocks, implied: 0, user, noted, passed });
+            if self.segments.is_full() {
+                self.push(change)?;
+            }
+        }
         self.push(change)
     }
 }

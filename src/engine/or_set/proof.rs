@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use super::{drain_all, look_again};
 use crate::db::DbError;
 use crate::engine::job::Job;
-use crate::engine::proof::{Detail, Findings, ROUNDS, reader};
+use crate::engine::proof::{Detail, Findings, ROUNDS, prove_heard, reader};
 use crate::engine::watch::Watch;
 use crate::engine::{RunError, SetReport, Stop};
 use crate::layout::or_set::SetTarget;
@@ -41,18 +41,18 @@ impl From<SetFindings> for Findings {
     }
 }
 
-/// Proves every object, with as many threads as the job may use.
+/// Proves every object, with as many threads as the job may use. Ends early where the operator says so.
 pub(in crate::engine) fn prove(
     job: &mut Job<'_>,
     ready: &PreparedSet,
-) -> Result<SetFindings, RunError> {
+) -> Result<Result<SetFindings, Stop>, RunError> {
     job.pace.stage(Stage::Proving, 0, ready.change.rows_total);
     let gate = std::sync::Arc::clone(&job.pace.gate);
     let noted = ready.target.is_followed();
-    let look = Look { db: &job.db, target: &ready.target, noted, gate: &gate };
-    let findings = look.prove_all(job.threads(), None, None)?;
-    job.pace.passed(findings.found.proof.digest.rows);
-    Ok(findings)
+    let (db, threads) = (job.db.clone(), job.threads());
+    let look = Look { db: &db, target: &ready.target, noted, gate: &gate };
+    let findings = prove_heard(job, |watch| look.prove_all(threads, None, Some(watch)))?;
+    Ok(findings.ok_or(Stop::Interrupted))
 }
 
 /// What is proven, and how its readers stand back.
@@ -170,7 +170,10 @@ pub(in crate::engine) fn mend(
         if let Err(stop) = drain_all(job, ready)? {
             return Ok(Err(stop));
         }
-        findings = prove(job, ready)?;
+        findings = match prove(job, ready)? {
+            Ok(findings) => findings,
+            Err(stop) => return Ok(Err(stop)),
+        };
     }
     if findings.missed.is_empty() {
         return Ok(Ok(findings.found));

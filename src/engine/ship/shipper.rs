@@ -89,7 +89,6 @@ impl Shipper<'_> {
     fn walk(&mut self, change: usize, work: &Work) -> Result<bool, RunError> {
         let stable = work.target.table.scan.stable;
         let Some(mut walk) = self.place(change, stable) else { return Ok(true) };
-        let shape = self.header.shape(change)?;
         let conn = passing_reader(self.db)?;
         let rows = ExportReader::new(&conn, &work.target, work.ownership);
         let block = self.size.block_rows.max(1);
@@ -108,9 +107,9 @@ impl Shipper<'_> {
             };
             match next {
                 Next::Rows(through, found) => {
-                    taken += block;
+                    taken += found.passed;
                     wanted = taken + block;
-                    self.segments.add(encode(shape, &found)?);
+                    self.segments.add(encode(self.header, change, &found)?);
                     walk.after = Some(through);
                     if self.segments.is_full() {
                         self.push_walk(change, &walk)?;
@@ -174,32 +173,43 @@ impl Shipper<'_> {
         let conn = reader(self.db)?;
         let rows = ExportReader::new(&conn, &work.target, work.ownership);
         let reship = Reship::new(&work.target, self.header.migration.as_str());
-        let shape = self.header.shape(change)?;
         let mut last = self.ids[change].unwrap_or(0);
         loop {
             let noted = {
                 let _reading = self.gate.read();
                 reship.after(&conn, last, KEYS)?
             };
-            let Some((through, _)) = noted.last() else { break };
-            last = *through;
             let is_last = noted.len() < KEYS;
-            let keys: Vec<Vec<Datum>> = noted.into_iter().map(|(_, key)| key).collect();
-            let found = {
-                let _reading = self.gate.read();
-                rows.read_keys(&keys)?
-            };
-            self.segments.add(encode(shape, &found)?);
-            if is_last || self.segments.is_full() {
-                if !self.segments.is_empty() {
-                    self.segments.push(change, &after(last))?;
+            let (ids, keys): (Vec<i64>, Vec<Vec<Datum>>) = noted.into_iter().unzip();
+            let mut done = 0;
+            while done < keys.len() {
+                let found = {
+                    let _reading = self.gate.read();
+                    rows.read_keys(&keys[done..])?
+                };
+                self.segments.add(encode(self.header, change, &found)?);
+                done += usize::try_from(found.passed.max(1)).unwrap_or(usize::MAX);
+                last = ids[done.min(ids.len()) - 1];
+                if self.segments.is_full() {
+                    self.push_again(change, last)?;
                 }
-                self.ids[change] = Some(last);
-                self.report();
             }
             if is_last {
+                self.push_again(change, last)?;
                 break;
             }
+        }
+        Ok(())
+    }
+
+    /// Keys through this id were looked at again.
+    fn push_again(&mut self, change: usize, last: i64) -> Result<(), RunError> {
+        if !self.segments.is_empty() {
+            self.segments.push(change, &after(last))?;
+        }
+        if last > self.ids[change].unwrap_or(0) {
+            self.ids[change] = Some(last);
+            self.report();
         }
         Ok(())
     }

@@ -4,54 +4,67 @@
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-use super::{BLOCK_BYTES, ExportReader, Exported};
+use super::{ExportReader, Exported, PART_BYTES, TooLarge, rest, row_size};
 use crate::db::{Datum, DbError, encode, is_row_error};
-use crate::delta::{Column, ImpliedKeys, KeyDigest, Keys, Rows};
+use crate::delta::{Column, ImpliedKeys, KeyDigest, Keys, ROWS_BYTES_MAX, Rows};
 use crate::layout::Verdict;
-use crate::split::Range;
+use crate::split::{Position, Range};
 
 impl ExportReader<'_> {
-    /// Reads one range in one snapshot, as blocks whose keys are implied. A block without a value is
-    /// left out; the others cover the range.
+    /// As [`Self::read`], as blocks whose keys are implied. A block without a value is left out; the
+    /// others cover what was read of the range.
     ///
     /// # Errors
     /// When the rows cannot be read.
-    pub fn read_implied(&self, range: &Range) -> Result<Exported, DbError> {
-        self.in_snapshot(|| match self.implied(std::slice::from_ref(range), false) {
-            // Some row's expression fails: whose its cell is cannot be told by the value.
-            Err(DbError::Sql { source, .. }) if is_row_error(&source) => {
-                let keys = self.sql.select_keys(range.bounded());
-                self.implied(&range.one_by_one(self.conn, &keys)?, true)
+    pub fn read_implied(&self, range: &Range) -> Result<(Exported, Option<Range>), DbError> {
+        let (found, left_at) = self.in_snapshot(|| {
+            match self.implied(std::slice::from_ref(range), false) {
+                // Some row's expression fails: whose its cell is cannot be told by the value.
+                Err(DbError::Sql { source, .. }) if is_row_error(&source) => {
+                    let keys = self.sql.select_keys(range.bounded());
+                    self.implied(&range.one_by_one(self.conn, &keys)?, true)
+                }
+                other => other,
             }
-            other => other,
-        })
+        })?;
+        Ok((found, rest(range, left_at)))
     }
 
-    /// Reads ranges that follow one another. Where each is of one row, one that fails is a user's.
-    fn implied(&self, ranges: &[Range], each_one_row: bool) -> Result<Exported, DbError> {
+    /// Reads ranges that follow one another, until there is enough: the position at which that was.
+    /// Where each is of one row, one that fails is a user's.
+    fn implied(
+        &self,
+        ranges: &[Range],
+        each_one_row: bool,
+    ) -> Result<(Exported, Option<Position>), DbError> {
         let keys = self.target.table.key.len();
         let whose = self.whose()?;
         let mut found = Exported::default();
         let mut blocks = Blocks::default();
+        let mut left_at = None;
         for range in ranges {
             let sql = self.sql.select(range.bounded(), &whose, self.cr());
             let read = self.each(&sql, &mut range.parameters(), &mut |row, verdict| {
                 found.count(verdict);
-                blocks.add(row, keys, verdict)
+                found.passed += 1;
+                found.too_large = blocks.add(row, keys, verdict)?;
+                Ok(found.too_large.is_some() || blocks.is_full())
             });
             match read {
                 Err(DbError::Sql { source, .. }) if each_one_row && is_row_error(&source) => {
                     found.user += 1;
+                    found.passed += 1;
                     let key: Vec<_> = range.through.0.iter().map(Datum::as_ref).collect();
-                    blocks.push(&key, None);
+                    blocks.push(&key, None, 0);
                 }
-                other => {
-                    other?;
-                }
+                other => left_at = other?,
+            }
+            if left_at.is_some() {
+                break;
             }
         }
         found.blocks = blocks.finish();
-        Ok(found)
+        Ok((found, left_at))
     }
 }
 
@@ -63,17 +76,32 @@ struct Blocks {
 }
 
 impl Blocks {
-    /// Adds a row, whose first columns are its key, then a verdict, then the cell.
-    fn add(&mut self, row: &Row<'_>, keys: usize, verdict: Verdict) -> rusqlite::Result<()> {
+    /// Adds a row, whose first columns are its key, then a verdict, then the cell; or gives it back
+    /// where no delta can hold it.
+    fn add(
+        &mut self,
+        row: &Row<'_>,
+        keys: usize,
+        verdict: Verdict,
+    ) -> rusqlite::Result<Option<TooLarge>> {
         let key = (0..keys).map(|i| row.get_ref(i)).collect::<Result<Vec<_>, _>>()?;
         let ours = verdict == Verdict::Ours;
         let value = if ours { Some(row.get_ref(keys + 1)?) } else { None };
-        self.push(&key, value);
-        Ok(())
+        match row_size(key.iter().copied(), value.unwrap_or(ValueRef::Null)) {
+            Ok(bytes) => self.push(&key, value, bytes),
+            Err(too_large) => return Ok(Some(too_large)),
+        }
+        Ok(None)
     }
 
-    fn push(&mut self, key: &[ValueRef<'_>], value: Option<ValueRef<'_>>) {
-        if self.open.as_ref().is_some_and(|open| open.byte_size() >= BLOCK_BYTES) {
+    /// True where there is enough for one call.
+    fn is_full(&self) -> bool {
+        let enough = |open: &Open| open.byte_size() >= PART_BYTES;
+        !self.done.is_empty() || self.open.as_ref().is_some_and(enough)
+    }
+
+    fn push(&mut self, key: &[ValueRef<'_>], value: Option<ValueRef<'_>>, bytes: usize) {
+        if self.open.as_ref().is_some_and(|open| open.byte_size() + bytes > ROWS_BYTES_MAX) {
             self.close();
         }
         self.open.get_or_insert_with(|| Open::new(key)).push(key, value);
