@@ -33,7 +33,8 @@ pub struct Attested {
     pub phase: Phase,
     /// Rows that were counted.
     pub rows: u64,
-    /// Keys that others have changed since and that wait to be derived again.
+    /// Keys that others have changed since and that wait to be derived again, and writes of the old form
+    /// that arrived in a closed epoch and wait to be settled.
     pub rows_pending: u64,
     /// The digest of the rows; `None` where they were fed by deltas and not counted again.
     pub digest: Option<String>,

@@ -15,6 +15,7 @@ mod steal;
 mod watch;
 
 mod a_kill_at_any_commit_is_resumed;
+mod a_last_proof_of_a_set_hears_signals;
 mod a_replaced_runner_of_a_set_writes_nothing;
 mod a_set_that_fails_for_good_is_taken_back;
 mod concurrent_writers_end_right;
