@@ -51,6 +51,8 @@ pub struct Exported {
     pub passed: u64,
     /// A row that no delta can hold; those after it were not read.
     pub too_large: Option<TooLarge>,
+    /// Bytes of the last block.
+    block_bytes: usize,
 }
 
 /// A row that no delta can hold.
@@ -178,12 +180,14 @@ impl<'a> ExportReader<'a> {
             self.cr(),
         );
         let parameters = after.into_iter().chain(through).flat_map(|position| &position.0);
+        let keys = self.target.table.key.len();
         let mut found = Exported::default();
         let mut last = None;
         let mut statement = self.conn.prepare_cached(&sql).doing(what)?;
         let mut selected = statement.query(rusqlite::params_from_iter(parameters)).doing(what)?;
         while let Some(row) = selected.next().doing(what)? {
-            found.add(row, self.target.table.key.len()).doing(what)?;
+            let verdict = Verdict::from_code(row.get(keys).doing(what)?);
+            found.add(row, keys, verdict.unwrap_or(Verdict::Nothing)).doing(what)?;
             if found.passed == rows || found.is_full() {
                 last = Some(self.position(row).doing(what)?);
                 break;
@@ -299,8 +303,8 @@ impl<'a> ExportReader<'a> {
         found: &mut Exported,
     ) -> Result<Option<Position>, DbError> {
         let keys = self.target.table.key.len();
-        self.each(sql, parameters, &mut |row, _| {
-            found.add(row, keys)?;
+        self.each(sql, parameters, &mut |row, verdict| {
+            found.add(row, keys, verdict)?;
             Ok(found.is_full())
         })
     }
@@ -372,39 +376,36 @@ impl Exported {
 
     /// True where a reader leaves the other rows for the next call.
     fn is_full(&self) -> bool {
-        self.too_large.is_some()
-            || self.blocks.len() > 1
-            || self.blocks.last().is_some_and(|block| block.byte_size() >= PART_BYTES)
+        self.block_bytes >= PART_BYTES || self.blocks.len() > 1 || self.too_large.is_some()
     }
 
-    /// Adds or counts a row, whose first columns are its key, then a verdict, then the cell.
-    fn add(&mut self, row: &Row<'_>, keys: usize) -> rusqlite::Result<()> {
+    /// Adds or counts a row, whose first columns are its key, then its verdict, then the cell.
+    fn add(&mut self, row: &Row<'_>, keys: usize, verdict: Verdict) -> rusqlite::Result<()> {
         self.passed += 1;
-        match Verdict::from_code(row.get(keys)?) {
-            Some(Verdict::Ours) => self.push(row, keys),
-            Some(verdict) => {
-                self.count(verdict);
-                Ok(())
-            }
-            None => Ok(()),
+        if verdict == Verdict::Ours {
+            return self.push(row, keys);
         }
+        self.count(verdict);
+        Ok(())
     }
 
     /// Adds a row, whose first columns are its key, then a verdict, then the cell.
     fn push(&mut self, row: &Row<'_>, keys: usize) -> rusqlite::Result<()> {
-        let key = (0..keys).map(|i| row.get_ref(i)).collect::<Result<Vec<_>, _>>()?;
         let value = row.get_ref(keys + 1)?;
-        let bytes = match row_size(key.iter().copied(), value) {
+        // Columns before one that there is.
+        let key = (0..keys).map(|i| row.get_ref(i).unwrap_or(ValueRef::Null));
+        let bytes = match row_size(key.clone(), value) {
             Ok(bytes) => bytes,
             Err(too_large) => {
                 self.too_large = Some(too_large);
                 return Ok(());
             }
         };
-        let fits = |block: &Rows| block.byte_size() + bytes <= ROWS_BYTES_MAX;
-        if !self.blocks.last().is_some_and(fits) {
+        if self.blocks.is_empty() || self.block_bytes + bytes > ROWS_BYTES_MAX {
             self.blocks.push(Rows::new(keys));
+            self.block_bytes = 0;
         }
+        self.block_bytes += bytes;
         if let Some(block) = self.blocks.last_mut() {
             block.push(key, value);
         }

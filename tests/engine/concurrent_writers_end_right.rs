@@ -2,6 +2,7 @@
 //! writes says. Both ways of evaluating, plain and replicated.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -132,6 +133,7 @@ fn check_shipping(job: &Job, connect: &(dyn Fn() -> Writer + Sync)) {
     let dir = job.db.with_extension("deltas");
     let mut options = job.options.clone();
     options.follow = true;
+    options.cancel = Arc::default();
     let follower = Job { db: job.db.clone(), migration: job.migration.clone(), options };
     let stop = AtomicBool::new(false);
     let models: Vec<Model> = thread::scope(|scope| {
