@@ -9,7 +9,8 @@ use dotfill::monitor::{Monitor, Progress, Quiet, Stage};
 use crate::common::plain_db;
 use crate::set::{PROJECTS, SetJob, rows, tags};
 
-const ROWS: &str = "WITH RECURSIVE i(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < 150000)
+const ROWS: &str =
+    "WITH RECURSIVE i(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < 150000)
     INSERT INTO projects (id, tags) SELECT i, '[\"a\", \"b' || (i % 3) || '\", \"c\"]' FROM i;";
 
 /// Asks the job to end as soon as it proves.
