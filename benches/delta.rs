@@ -79,6 +79,7 @@ fn header(type_name: &str) -> ChainHeader {
         column: "owner".to_owned(),
         type_name: "TEXT".to_owned(),
         strict: false,
+        sets: false,
         key: vec![key],
     };
     ChainHeader {

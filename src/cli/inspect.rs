@@ -139,12 +139,17 @@ fn implied(range: &ImpliedRange) -> String {
 }
 
 fn describe(change: &ChangeSurvey) -> String {
+    let what = if change.sets {
+        let (objects, elements) = (units::count(change.rows), units::count(change.elements));
+        format!("sets of {objects} objects with {elements} elements")
+    } else {
+        let (rows, null) = (units::count(change.rows), units::count(change.rows_null));
+        format!("{rows} rows, {null} of them NULL")
+    };
     let mut out = format!(
-        "\n{}.{}: {} rows, {} of them NULL, in {} blocks, {}{}\n",
+        "\n{}.{}: {what}, in {} blocks, {}{}\n",
         ident(&change.table),
         ident(&change.column),
-        units::count(change.rows),
-        units::count(change.rows_null),
         units::count(change.blocks),
         units::bytes(change.bytes),
         each(change.bytes, change.rows)

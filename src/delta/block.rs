@@ -10,7 +10,7 @@
 //! | 8 | 1 | how keys are told: 0 shipped, 1 implied, 2 implied with absent rows |
 //! | 9 | 2 | u16 LE, columns: for shipped keys the key columns and the value, else 1 |
 //! | 11 | | for implied keys: `implied`, see below; for 2 then `absent` |
-//! | | | each column, keys first, the value last: u32 LE bytes, then `column` ([`super::codec`]) |
+//! | | | each column, keys first, the value last: u32 LE bytes, then `column` ([`super::codec`]), or `sets` ([`super::codec::sets`]) for the value where the shape says so |
 //! | end - 32 | 32 | BLAKE3 of all bytes before |
 //!
 //! `implied`: `bytes` of the first key, `bytes` of the last key (the values of each as
@@ -100,15 +100,16 @@ pub fn encode_block(shape: &Shape, rows: &Rows) -> Result<EncodedBlock, DeltaErr
     if let Keys::Implied(keys) = &rows.keys {
         put_implied(keys, &mut out);
     }
-    for column in rows.key_columns().iter().chain([&rows.values]) {
-        put_column(column, &mut out)?;
+    for column in rows.key_columns() {
+        put_column(column, codec::put, &mut out)?;
     }
+    put_column(&rows.values, if shape.sets { codec::sets::put } else { codec::put }, &mut out)?;
     let total = out.len() + DIGEST_BYTES;
     limit("bytes of an encoded block", total, FILE_BYTES_MAX)?;
     out[..4].copy_from_slice(&length(total).to_le_bytes());
     let digest = blake3::hash(&out);
     out.extend_from_slice(digest.as_bytes());
-    let expanded = expanded(rows);
+    let expanded = expanded(shape, rows);
     Ok(EncodedBlock { bytes: out, rows: length(rows.len()), expanded, first, last })
 }
 
@@ -129,18 +130,24 @@ fn put_implied(keys: &ImpliedKeys, out: &mut Vec<u8>) {
 }
 
 /// Bytes that a reader has to do with.
-fn expanded(rows: &Rows) -> usize {
+fn expanded(shape: &Shape, rows: &Rows) -> usize {
     let absent = match &rows.keys {
         Keys::Implied(keys) => keys.absent_rows(),
         Keys::Shipped(_) => 0,
     };
-    rows.byte_size().saturating_add(absent * CELL_BYTES)
+    let elements = if shape.sets { codec::sets::expanded(&rows.values) } else { 0 };
+    rows.byte_size().saturating_add(absent * CELL_BYTES).saturating_add(elements)
 }
 
-fn put_column(column: &Column, out: &mut Vec<u8>) -> Result<(), DeltaError> {
+/// Appends a column that `put` writes, after its length.
+fn put_column(
+    column: &Column,
+    put: impl FnOnce(&Column, &mut Vec<u8>) -> Result<(), DeltaError>,
+    out: &mut Vec<u8>,
+) -> Result<(), DeltaError> {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
-    codec::put(column, out)?;
+    put(column, out)?;
     let bytes = length(out.len() - start - 4);
     out[start..start + 4].copy_from_slice(&bytes.to_le_bytes());
     Ok(())
@@ -189,7 +196,7 @@ fn check(shape: &Shape, rows: &Rows) -> Result<(), DeltaError> {
     if rows.is_empty() {
         return refuse("a block without rows".to_owned());
     }
-    limit("bytes of a batch of rows", expanded(rows), ROWS_BYTES_MAX)?;
+    limit("bytes of a batch of rows", expanded(shape, rows), ROWS_BYTES_MAX)?;
     limit("rows of a block", rows.len(), ROWS_MAX)?;
     let columns = match &rows.keys {
         Keys::Shipped(columns) => {
@@ -332,9 +339,11 @@ pub(super) fn decode(
     let absent = parts.implied.as_ref().map_or(0, ImpliedKeys::absent_rows);
     budget.charge(absent * CELL_BYTES, &start)?;
     let mut columns = Vec::with_capacity(parts.columns.len());
-    for (at, bytes) in parts.columns {
+    let last = parts.columns.len() - 1;
+    for (i, (at, bytes)) in parts.columns.into_iter().enumerate() {
         let mut cursor = Cursor::new(bytes, at);
-        columns.push(codec::get(&mut cursor, parts.rows, &mut budget)?);
+        let get = if shape.sets && i == last { codec::sets::get } else { codec::get };
+        columns.push(get(&mut cursor, parts.rows, &mut budget)?);
         cursor.end()?;
     }
     let values = columns.pop().unwrap_or_default();

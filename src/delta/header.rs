@@ -4,13 +4,22 @@
 //! # Definitions
 //! The body of a header: `text` migration id, `text` the migration file, `text` version of dotfill,
 //! `text` version of `SQLite`; one byte, the scope: 0 all rows, 1 some of them; u16 LE count of
-//! shapes, then each: `text` table, `text` column, `text` type, one byte 1 for a STRICT table else
-//! 0, u16 LE count of key columns, and of each `text` name, `text` type, `text` collation.
+//! shapes, then each: `text` table, `text` column, `text` type, one byte of flags (1 for a STRICT
+//! table, 2 for sets), u16 LE count of key columns, and of each `text` name, `text` type, `text`
+//! collation.
+//!
+//! Of sets, `column` is the old form that dots are derived from (a column, or a child table), `type`
+//! is its format (`json`, `csv`, `lines` or `rows`), a row is an object, and its value is a set
+//! ([`super::set`]).
 
 use super::cursor::{Cursor, put_bytes};
 use super::error::{Bad, DeltaError};
 use super::file::{self, Prefix};
 use crate::migration::{Migration, MigrationId};
+
+/// Flags of a shape.
+const STRICT: u8 = 1;
+const SETS: u8 = 2;
 
 /// What a chain is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +55,14 @@ pub enum Scope {
 pub struct Shape {
     /// The table.
     pub table: String,
-    /// The column that is filled.
+    /// The column that is filled; of sets the name of their old form.
     pub column: String,
-    /// Its declared type.
+    /// Its declared type; of sets their format.
     pub type_name: String,
     /// A STRICT table.
     pub strict: bool,
+    /// Each value is a set.
+    pub sets: bool,
     /// The columns that identify a row.
     pub key: Vec<KeyShape>,
 }
@@ -176,7 +187,7 @@ impl Shape {
         for text in [&self.table, &self.column, &self.type_name] {
             put_bytes(text.as_bytes(), out);
         }
-        out.push(u8::from(self.strict));
+        out.push(u8::from(self.strict) * STRICT | u8::from(self.sets) * SETS);
         put_count(self.key.len(), out);
         for key in &self.key {
             for text in [&key.name, &key.type_name, &key.collation] {
@@ -188,14 +199,14 @@ impl Shape {
     fn get(cursor: &mut Cursor<'_>) -> Result<Self, Bad> {
         let (table, column, type_name) = (cursor.text()?, cursor.text()?, cursor.text()?);
         let start = cursor.clone();
-        let strict = match cursor.u8()? {
-            0 => false,
-            1 => true,
-            code => return Err(start.unknown(format!("the kind {code} of a table"))),
-        };
+        let flags = cursor.u8()?;
+        if flags & !(STRICT | SETS) != 0 {
+            return Err(start.unknown(format!("the kind {flags} of a table")));
+        }
+        let (strict, sets) = (flags & STRICT != 0, flags & SETS != 0);
         let count = cursor.u16()?;
         let key = (0..count).map(|_| KeyShape::get(cursor)).collect::<Result<_, _>>()?;
-        Ok(Self { table, column, type_name, strict, key })
+        Ok(Self { table, column, type_name, strict, sets, key })
     }
 }
 
@@ -220,11 +231,12 @@ fn describe(shapes: &[Shape]) -> String {
     shapes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// `"table"."column" TEXT by ("id" INTEGER)`.
+/// `"table"."column" TEXT by ("id" INTEGER)`; sets as `SETS json`.
 impl std::fmt::Display for Shape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         use crate::db::quote::ident;
-        write!(f, "{}.{} {}", ident(&self.table), ident(&self.column), self.type_name)?;
+        let sets = if self.sets { "SETS " } else { "" };
+        write!(f, "{}.{} {sets}{}", ident(&self.table), ident(&self.column), self.type_name)?;
         f.write_str(if self.strict { " STRICT by (" } else { " by (" })?;
         for (i, key) in self.key.iter().enumerate() {
             let comma = if i == 0 { "" } else { ", " };

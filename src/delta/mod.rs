@@ -14,11 +14,13 @@
 //! | `header.rs`, `segment.rs`, `manifest.rs` | the three kinds of bodies |
 //! | `checkpoint.rs` | whether the rows of a segment may have come before |
 //! | `block.rs` | a batch of rows, its keys shipped or implied |
-//! | `codec/` | columns, numbers, texts, templates, identifiers, compression |
+//! | `set.rs` | the value of an object that is a set |
+//! | `codec/` | columns, sets, numbers, texts, templates, identifiers, compression |
 //! | `cursor.rs` | the small fields: `varint`, `zigzag`, `bytes`, `text` |
 //!
 //! # Invariants
-//! - Dots are never shipped: a receiver derives them.
+//! - Dots are never shipped: a receiver derives them, from the migration's id (in the header), the
+//!   table and column of the shape, the key and the element ([`crate::transform::dot`]).
 //! - Any changed byte, any truncation, and any missing, foreign or misplaced file is an error that
 //!   names the file and the offset. Nothing of a file is handed out before all of it is verified.
 //! - A reader holds at most one file ([`FILE_BYTES_MAX`]) and what its caller has decoded: at most
@@ -53,6 +55,7 @@ mod reader;
 mod rows;
 mod same;
 mod segment;
+mod set;
 mod sink;
 mod source;
 mod survey;
@@ -71,6 +74,7 @@ pub use reader::{ChainReader, Item, verify_chain};
 pub use rows::{ImpliedKeys, KeyDigest, Keys, Rows};
 pub use same::SameSink;
 pub use segment::{KeyRange, Segment};
+pub use set::{set_elements, set_value};
 pub use sink::{DirectorySink, MemorySink, NullSink, PatientSink, Recorded, Sink, StreamSink};
 pub use source::{DirectorySource, MemorySource, RawFile, Source, StreamSource};
 pub use survey::{ChangeSurvey, ColumnSurvey, Example, ImpliedRange, Survey, survey};

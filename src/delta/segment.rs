@@ -380,6 +380,7 @@ mod tests {
             column: "c".to_owned(),
             type_name: "TEXT".to_owned(),
             strict: false,
+            sets: false,
             key: vec![key],
         };
         ChainHeader {

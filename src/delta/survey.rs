@@ -17,6 +17,7 @@ use super::manifest::Manifest;
 use super::reader::{ChainReader, Item, read_header};
 use super::rows::{ImpliedKeys, Keys, Rows};
 use super::segment::Segment;
+use super::set::{each_element, set_elements};
 use super::sink::show;
 use super::source::{DirectorySource, RawFile, Source, StreamSource};
 use crate::db::Datum;
@@ -81,6 +82,10 @@ pub struct ChangeSurvey {
     pub implied: Vec<ImpliedRange>,
     /// Rows whose value is NULL.
     pub rows_null: u64,
+    /// True where rows are objects, and their values sets.
+    pub sets: bool,
+    /// Elements of all of them.
+    pub elements: u64,
     /// Bytes of the segments.
     pub bytes: u64,
     /// Bytes of each column: the key's, then the value's; what is left are headers and digests.
@@ -131,7 +136,7 @@ pub struct Example {
     pub key: Vec<String>,
     /// True where the key is the receiver's own.
     pub implied: bool,
-    /// The value.
+    /// The value; a set as `{1, 'vip'}`.
     pub value: String,
 }
 
@@ -269,6 +274,7 @@ impl Survey {
                 ChangeSurvey {
                     table: shape.table.clone(),
                     column: shape.column.clone(),
+                    sets: shape.sets,
                     columns: names
                         .map(|name| ColumnSurvey { name: name.clone(), bytes: 0 })
                         .collect(),
@@ -289,12 +295,13 @@ impl Survey {
             let sizes = segment.column_bytes(i, header)?;
             let rows = segment.decode(i, header)?;
             let change = &mut self.changes[segment.change()];
+            let sets = change.sets;
             let missing = looking.examples.saturating_sub(change.rows).min(rows.len() as u64);
             change.block(&rows, &sizes);
             if let Keys::Implied(keys) = &rows.keys {
                 change.implied(segment, i, keys, rows.len() as u64);
             }
-            self.examples.extend(first_rows(segment, &rows, missing));
+            self.examples.extend(first_rows(segment, &rows, missing, sets));
             if !(looking.go_on)(self) {
                 return Ok(ControlFlow::Break(()));
             }
@@ -318,6 +325,9 @@ impl ChangeSurvey {
         let null =
             |value: &rusqlite::types::ValueRef<'_>| *value == rusqlite::types::ValueRef::Null;
         self.rows_null += rows.values.iter().filter(null).count() as u64;
+        if self.sets {
+            self.elements += rows.values.iter().map(elements).sum::<u64>();
+        }
         for (column, bytes) in self.columns.iter_mut().rev().zip(sizes.iter().rev()) {
             column.bytes += bytes;
         }
@@ -355,7 +365,20 @@ fn bound(key: &[Datum]) -> Vec<String> {
     if short { key.iter().map(ToString::to_string).collect() } else { Vec::new() }
 }
 
-fn first_rows(segment: &Segment, rows: &Rows, n: u64) -> Vec<Example> {
+/// How many elements a set value has.
+fn elements(value: rusqlite::types::ValueRef<'_>) -> u64 {
+    let count = value.as_blob().ok().and_then(|value| each_element(value, |_| {}));
+    count.map_or(0, |count| count as u64)
+}
+
+/// A set as people write it: `{1, 'vip'}`.
+fn set_literal(value: rusqlite::types::ValueRef<'_>) -> String {
+    let elements = value.as_blob().ok().and_then(set_elements).unwrap_or_default();
+    let elements: Vec<String> = elements.iter().map(ToString::to_string).collect();
+    format!("{{{}}}", elements.join(", "))
+}
+
+fn first_rows(segment: &Segment, rows: &Rows, n: u64, sets: bool) -> Vec<Example> {
     let literal = |value| Datum::from(value).to_string();
     (0..rows.len())
         .zip(0..n)
@@ -364,7 +387,7 @@ fn first_rows(segment: &Segment, rows: &Rows, n: u64) -> Vec<Example> {
             segment: segment.ordinal(),
             key: rows.key(i).map(literal).collect(),
             implied: matches!(rows.keys, Keys::Implied(_)),
-            value: literal(rows.value(i)),
+            value: if sets { set_literal(rows.value(i)) } else { literal(rows.value(i)) },
         })
         .collect()
 }

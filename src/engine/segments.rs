@@ -156,7 +156,7 @@ mod tests {
         let text = |text: &str| text.to_owned();
         let key = KeyShape { name: text("id"), type_name: text("INT"), collation: text("BINARY") };
         let (table, column, type_name) = (text("t"), text("c"), text("TEXT"));
-        let shape = Shape { table, column, type_name, strict: false, key: vec![key] };
+        let shape = Shape { table, column, type_name, strict: false, sets: false, key: vec![key] };
         let long = Datum::Text(vec![b'x'; 4 << 20]);
         let mut shipped = Rows::new(1);
         shipped.push([Datum::Integer(1).as_ref()], long.as_ref());

@@ -17,6 +17,7 @@ pub(super) fn shape(target: &Target, shipped: bool) -> Shape {
         column: target.column.clone(),
         type_name: target.type_name.clone(),
         strict: table.strict,
+        sets: false,
         key: if shipped { table.key.iter().map(key).collect() } else { Vec::new() },
     }
 }

@@ -21,6 +21,7 @@ fn header(columns: usize) -> ChainHeader {
         column: "c".to_owned(),
         type_name: "ANY".to_owned(),
         strict: false,
+        sets: false,
         key: (0..columns).map(key).collect(),
     };
     ChainHeader {

@@ -1,7 +1,7 @@
 //! The chain of `tests/vectors/deltas.json` uses every codec, and dotfill has not written it.
 
 use dotfill::db::Datum;
-use dotfill::delta::{ChainReader, Keys, MemorySource, Rows};
+use dotfill::delta::{ChainReader, Keys, MemorySource, Rows, set_elements, set_value};
 use serde_json::{Value, json};
 
 use crate::chain;
@@ -76,6 +76,27 @@ fn every_block_with_implied_keys_is_as_it_was_meant() {
     for (got, want) in blocks.zip(want) {
         assert_eq!(&got, want);
     }
+}
+
+#[test]
+fn every_set_is_as_it_was_meant() {
+    let text = include_str!("../vectors/deltas.json");
+    let vectors: Value = serde_json::from_str(text).unwrap();
+    let stream = bytes(vectors["sets"]["stream"].as_str().unwrap());
+    let reader = ChainReader::open(Box::new(MemorySource::of(stream))).unwrap();
+    assert!(reader.header().shapes.iter().all(|shape| shape.sets));
+    let read = chain::read(reader).unwrap();
+    let rows: Vec<Value> = read
+        .iter()
+        .flat_map(|(change, rows)| (0..rows.len()).map(move |i| (*change, rows, i)))
+        .map(|(change, rows, i)| {
+            let key: Vec<Datum> = rows.key(i).map(Into::into).collect();
+            let value = rows.value(i).as_blob().unwrap();
+            assert_eq!(set_value(set_elements(value).unwrap()), value);
+            json!({ "change": change, "key": encoded(&key), "value": hex(value) })
+        })
+        .collect();
+    assert_eq!(&rows, vectors["sets"]["rows"].as_array().unwrap());
 }
 
 /// The digest of a range of keys is the one that was computed elsewhere.

@@ -9,8 +9,11 @@ use crate::chain;
 
 /// The files in a fresh folder.
 fn folder() -> (tempfile::TempDir, Vec<(String, Vec<u8>)>) {
+    folder_of(chain::files())
+}
+
+fn folder_of(files: Vec<(String, Vec<u8>)>) -> (tempfile::TempDir, Vec<(String, Vec<u8>)>) {
     let dir = tempfile::tempdir().unwrap();
-    let files = chain::files();
     chain::put(dir.path(), &files);
     (dir, files)
 }
@@ -26,7 +29,16 @@ fn refused(dir: &Path, file: &str) -> DeltaError {
 
 #[test]
 fn every_changed_byte_is_found() {
-    let (dir, files) = folder();
+    changed_bytes_are_found(chain::files());
+}
+
+#[test]
+fn every_changed_byte_of_sets_is_found() {
+    changed_bytes_are_found(chain::files_of_sets());
+}
+
+fn changed_bytes_are_found(files: Vec<(String, Vec<u8>)>) {
+    let (dir, files) = folder_of(files);
     for (name, bytes) in &files {
         let path = dir.path().join(name);
         let mut bytes = bytes.clone();

@@ -6,7 +6,7 @@ use std::path::Path;
 use dotfill::db::Datum;
 use dotfill::delta::{
     ChainHeader, ChainReader, ChainWriter, DeltaError, DirectorySink, EncodedBlock, ImpliedKeys,
-    Item, KeyDigest, KeyShape, MemorySink, Rows, Scope, Shape, Sink, encode_block,
+    Item, KeyDigest, KeyShape, MemorySink, Rows, Scope, Shape, Sink, encode_block, set_value,
 };
 use dotfill::migration::MigrationId;
 
@@ -19,7 +19,7 @@ pub fn key(name: &str, type_name: &str) -> KeyShape {
 /// A table that is filled in its column `owner`.
 pub fn shape(table: &str, key: Vec<KeyShape>) -> Shape {
     let (table, column) = (table.to_owned(), "owner".to_owned());
-    Shape { table, column, type_name: "TEXT".to_owned(), strict: false, key }
+    Shape { table, column, type_name: "TEXT".to_owned(), strict: false, sets: false, key }
 }
 
 /// The header of a chain of three changes.
@@ -177,6 +177,76 @@ pub fn files_again() -> Vec<(String, Vec<u8>)> {
     let mut writer = ChainWriter::create(Box::new(sink.clone()), &header()).unwrap();
     for (change, rows, checkpoint) in batches_again() {
         writer.push(change, &[block(change, &rows)], checkpoint).unwrap();
+    }
+    writer.finish(&[("rows_pending", "0".to_owned())]).unwrap();
+    sink.files().into_iter().map(|(name, bytes)| (name.to_string(), bytes)).collect()
+}
+
+/// The header of a chain of sets, of two tables.
+pub fn header_of_sets() -> ChainHeader {
+    let sets = |table: &str, type_name: &str, key| {
+        let (table, column) = (table.to_owned(), "tags".to_owned());
+        Shape { table, column, type_name: type_name.to_owned(), strict: false, sets: true, key }
+    };
+    let mut owner = shape("machines", vec![key("id", "INTEGER")]);
+    owner.strict = true;
+    let mut strict = sets("parts", "rows", vec![key("a", "ANY"), key("b", "BLOB")]);
+    strict.strict = true;
+    let shapes = vec![sets("projects", "json", vec![key("id", "TEXT")]), owner, strict];
+    ChainHeader { shapes, ..header() }
+}
+
+/// Objects with sets of texts, some of them empty.
+pub fn projects(from: u64, rows: u64) -> Rows {
+    let mut noise = Noise(from);
+    let words = ["urgent", "vip", "late", "blue", "draft", "", "u\u{e9}"];
+    let mut batch = Rows::new(1);
+    for i in from..from + rows {
+        let id = Datum::Text(format!("p{i:04}").into());
+        let chosen = words.iter().filter(|_| noise.next().is_multiple_of(3));
+        let mut tags: Vec<Datum> = chosen.map(|word| Datum::Text((*word).into())).collect();
+        if i.is_multiple_of(4) {
+            tags.push(Datum::Text(format!("own-{}", noise.next() % 1000).into()));
+        }
+        batch.push([id.as_ref()], Datum::Blob(set_value(tags)).as_ref());
+    }
+    batch
+}
+
+/// Objects with sets of every class, and one that is large.
+pub fn odd_sets() -> Rows {
+    let text = |text: &str| Datum::Text(text.into());
+    let sets = [
+        vec![],
+        vec![Datum::Integer(i64::MIN), Datum::Integer(1), Datum::Real(1.0), Datum::Real(-0.0)],
+        vec![text(""), text("a"), Datum::Real(f64::INFINITY), Datum::Blob(vec![0])],
+        (0..300).map(Datum::Integer).chain((0..300).map(|i| text(&format!("t{i}")))).collect(),
+    ];
+    let mut batch = Rows::new(2);
+    for (i, set) in sets.into_iter().enumerate() {
+        let key = [Datum::Integer(i64::try_from(i).unwrap()), Datum::Blob(vec![0; i])];
+        batch.push(key.iter().map(Datum::as_ref), Datum::Blob(set_value(set)).as_ref());
+    }
+    batch
+}
+
+/// The batches of the chain of sets: change, rows, checkpoint.
+pub fn batches_of_sets() -> Vec<(usize, Rows, &'static str)> {
+    vec![
+        (0, projects(0, 60), "fill:0:03050000000000000070303035390000"),
+        (2, odd_sets(), "keys:01"),
+        (1, machines(1, 10), "keys:02"),
+        (0, projects(20, 3), "again:2"),
+    ]
+}
+
+/// The same as its files.
+pub fn files_of_sets() -> Vec<(String, Vec<u8>)> {
+    let (sink, header) = (MemorySink::default(), header_of_sets());
+    let mut writer = ChainWriter::create(Box::new(sink.clone()), &header).unwrap();
+    for (change, rows, checkpoint) in batches_of_sets() {
+        let block = encode_block(&header.shapes[change], &rows).unwrap();
+        writer.push(change, &[block], checkpoint).unwrap();
     }
     writer.finish(&[("rows_pending", "0".to_owned())]).unwrap();
     sink.files().into_iter().map(|(name, bytes)| (name.to_string(), bytes)).collect()

@@ -9,9 +9,9 @@ use dotfill::delta::{ChainReader, Coming, Item, Rows};
 
 use crate::chain;
 
-/// The folders that this release reads, oldest first. One is never changed, only added. In the last
-/// one rows come again.
-const VERSIONS: [&str; 3] = ["v1", "v1-absent", "v1-again"];
+/// The folders that this release reads, oldest first. One is never changed, only added. In the third
+/// one rows come again, in the last one values are sets.
+const VERSIONS: [&str; 4] = ["v1", "v1-absent", "v1-again", "v1-sets"];
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/deltas/fixtures")
@@ -19,7 +19,11 @@ fn folder() -> PathBuf {
 
 /// The files of a fixture as this release writes them.
 fn files(name: &str) -> Vec<(String, Vec<u8>)> {
-    if name == "v1-again" { chain::files_again() } else { chain::files() }
+    match name {
+        "v1-again" => chain::files_again(),
+        "v1-sets" => chain::files_of_sets(),
+        _ => chain::files(),
+    }
 }
 
 /// The rows that it holds: of the small chain, as many batches as there were then.
@@ -28,8 +32,9 @@ fn rows(name: &str) -> Vec<(usize, Rows)> {
         "v1" => chain::expected()[..5].to_vec(),
         "v1-absent" => chain::expected()[..6].to_vec(),
         _ => {
-            let batches = chain::batches_again().into_iter();
-            batches.map(|(change, rows, _)| (change, rows)).collect()
+            let sets = name == "v1-sets";
+            let batches = if sets { chain::batches_of_sets() } else { chain::batches_again() };
+            batches.into_iter().map(|(change, rows, _)| (change, rows)).collect()
         }
     }
 }
@@ -43,7 +48,9 @@ fn every_fixture_is_read_as_it_was_meant() {
             chain::put(&dir, &files(version));
         }
         let reader = ChainReader::open_directory(&dir).unwrap();
-        assert_eq!(reader.header(), &chain::header(), "{version}");
+        let sets = version == "v1-sets";
+        let header = if sets { chain::header_of_sets() } else { chain::header() };
+        assert_eq!(reader.header(), &header, "{version}");
         assert_eq!(chain::read(reader).unwrap(), rows(version), "{version}");
     }
 }

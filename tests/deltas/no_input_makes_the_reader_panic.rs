@@ -1,7 +1,9 @@
 //! Whatever the bytes, reading ends, and with an error or with rows.
 
 use dotfill::db::Datum;
-use dotfill::delta::{ChainReader, MemorySource, ROWS_BYTES_MAX, Rows, encode_block};
+use dotfill::delta::{
+    ChainHeader, ChainReader, EncodedBlock, MemorySource, ROWS_BYTES_MAX, Rows, encode_block,
+};
 use proptest::prelude::*;
 
 use crate::chain;
@@ -28,6 +30,11 @@ fn sealed(file: &[u8], body: &[u8], previous: Option<&[u8]>) -> Vec<u8> {
 
 /// A segment whose block holds `content` after its length, with digests that fit.
 fn with_block(content: &[u8]) -> Vec<u8> {
+    with_block_in(&chain::files(), content)
+}
+
+/// The same in a chain that begins with these files; the block is of its first change.
+fn with_block_in(files: &[(String, Vec<u8>)], content: &[u8]) -> Vec<u8> {
     let mut block = u32::try_from(content.len() + 36).unwrap().to_le_bytes().to_vec();
     block.extend_from_slice(content);
     let digest = blake3::hash(&block);
@@ -38,7 +45,6 @@ fn with_block(content: &[u8]) -> Vec<u8> {
     body.extend_from_slice(&0_u16.to_le_bytes());
     body.extend_from_slice(&u64::from(rows).to_le_bytes());
     body.extend_from_slice(&[0, 0, 0, 0, 0, 1, 0, 0, 0]);
-    let files = chain::files();
     let digest = blake3::hash(&[&files[1].1[16..84], body.as_slice()].concat());
     body.extend_from_slice(digest.as_bytes());
     body.extend_from_slice(&block);
@@ -118,6 +124,20 @@ proptest! {
     }
 
     #[test]
+    fn a_sound_block_of_sets_around_a_patched_content(
+        at in any::<prop::sample::Index>(),
+        patch in proptest::collection::vec(any::<u8>(), 1..6),
+    ) {
+        let header = chain::header_of_sets();
+        let block = encode_block(&header.shapes[0], &chain::projects(0, 200)).unwrap();
+        let mut content = content_of(&header, block);
+        let at = at.index(content.len());
+        let end = (at + patch.len()).min(content.len());
+        content[at..end].copy_from_slice(&patch[..end - at]);
+        read(with_block_in(&chain::files_of_sets(), &content));
+    }
+
+    #[test]
     fn rows_of_any_values_are_read_back(
         cells in proptest::collection::vec((any_datum(), any_datum(), any_datum()), 1..120)
     ) {
@@ -138,10 +158,13 @@ proptest! {
 
 /// The content of the only block of a segment with these rows, without length and digest.
 fn with_block_of(rows: &Rows) -> Vec<u8> {
+    content_of(&chain::header(), chain::block(0, rows))
+}
+
+/// The content of a block of the first change.
+fn content_of(header: &ChainHeader, block: EncodedBlock) -> Vec<u8> {
     let sink = dotfill::delta::MemorySink::default();
-    let mut writer =
-        dotfill::delta::ChainWriter::create(Box::new(sink.clone()), &chain::header()).unwrap();
-    let block = chain::block(0, rows);
+    let mut writer = dotfill::delta::ChainWriter::create(Box::new(sink.clone()), header).unwrap();
     let length = block.byte_len();
     writer.push(0, &[block], "").unwrap();
     let bytes = &sink.files()[1].1;
@@ -159,6 +182,38 @@ fn a_sound_block_is_read() {
         panic!()
     };
     assert_eq!(segment.decode(0, &header).unwrap(), rows);
+}
+
+/// Few bytes that claim very many elements, or very large ones.
+#[test]
+fn sets_that_claim_to_expand_without_end_are_refused() {
+    let header = chain::header_of_sets();
+    let big = dotfill::delta::set_value(vec![Datum::Text(vec![b'x'; 1 << 14])]);
+    let mut rows = Rows::new(1);
+    for i in 0..200 {
+        let key = rusqlite::types::ValueRef::Integer(i);
+        rows.push([key], rusqlite::types::ValueRef::Blob(&big));
+    }
+    let mut content = content_of(&header, encode_block(&header.shapes[0], &rows).unwrap());
+    let decode = |content: &[u8]| {
+        let stream = with_block_in(&chain::files_of_sets(), content);
+        let mut reader = ChainReader::open(Box::new(MemorySource::of(stream)))?;
+        let header = reader.header().clone();
+        match reader.next_item()? {
+            Some(dotfill::delta::Item::Segment(segment)) => segment.decode(0, &header),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(decode(&content).unwrap(), rows);
+    for claimed in [0_u32, 201, 1 << 18, u32::MAX] {
+        content[..4].copy_from_slice(&claimed.to_le_bytes());
+        assert!(decode(&content).is_err(), "{claimed}");
+    }
+    let huge = dotfill::delta::set_value(vec![Datum::Text(vec![b'x'; 8 << 20])]);
+    let mut rows = Rows::new(1);
+    rows.push([rusqlite::types::ValueRef::Integer(1)], rusqlite::types::ValueRef::Blob(&huge));
+    let error = encode_block(&header.shapes[0], &rows).expect_err("a reader would refuse it");
+    assert!(error.to_string().contains("too many"), "{error}");
 }
 
 #[test]

@@ -155,11 +155,11 @@ class Chain:
         self.previous = b3(data)
         self.files.append(data + self.previous)
 
-    def header(self, shapes):
+    def header(self, shapes, column="owner", type_name="TEXT", flags=0):
         body = counted(ID) + counted("") + counted("none") + counted("none") + b"\x00"
         body += struct.pack("<H", len(shapes))
         for table, key in shapes:
-            body += counted(table) + counted("owner") + counted("TEXT") + b"\x00"
+            body += counted(table) + counted(column) + counted(type_name) + bytes([flags])
             body += struct.pack("<H", len(key))
             body += b"".join(counted(k) + counted("ANY") + counted("BINARY") for k in key)
         self.add(1, body)
@@ -305,7 +305,79 @@ def main():
     lines = ",\n".join(json.dumps(row) for row in rows)
     stream = b"".join(chain.files).hex()
     sys.stdout.write(f'{{"stream": "{stream}",\n"rows": [\n{lines}\n],\n')
-    sys.stdout.write(f'"implied": {implied_chain()}}}\n')
+    sys.stdout.write(f'"implied": {implied_chain()},\n')
+    sys.stdout.write(f'"sets": {set_chain()}}}\n')
+
+
+def rank(element):
+    """The order of the elements of a set; Python compares int and float exactly."""
+    tag, content = element
+    if tag == 1:
+        return (0, content, 0, 0)
+    if tag == 2:
+        return (0, content, 1, struct.pack("<d", content) != struct.pack("<d", -0.0))
+    return (tag, content)
+
+
+def set_column(sets):
+    """How many elements each set has, then all of them, class by class."""
+    elements = [element for each in sets for element in each]
+    codes, bodies = sorted({tag for tag, _ in elements}), []
+    for code in codes:
+        values = [content for tag, content in elements if tag == code]
+        if code == 1:
+            bodies.append(numbers(values, 1))
+        elif code == 2:
+            bodies.append(reals(values))
+        else:
+            bodies.append(dictionary(values) if code == 3 else b"\x00" + plain(values))
+    counts = numbers([len(each) for each in sets], 3)
+    if not codes:
+        return counts + column(0, b"")
+    if len(codes) == 1:
+        return counts + column(codes[0], bodies[0])
+    return counts + several([tag for tag, _ in elements], bodies)
+
+
+def sets_of_words():
+    words = [b"", b"blue", b"late", b"urgent", b"vip", "u\u00e9".encode(), b"\xff"]
+    return [[(3, w) for j, w in enumerate(words) if i * 37 >> j & 1] for i in range(200)]
+
+
+def sets_of_everything():
+    return [
+        [(1, 7), (3, b"a"), (4, b""), (4, b"\x00\x01"), (2, 0.5), (2, -0.5), (1, -(2**63))],
+        [],
+        [(2, 1.0), (1, 1), (2, float("-inf")), (2, float("inf")), (2, -0.0), (2, 0.0), (1, 0)],
+        [(1, 2**63 - 1), (2, 2.0**63), (2, -(2.0**63)), (1, -(2**63))],
+    ]
+
+
+def set_chain():
+    """A chain of sets, one without any element; each change has one block."""
+    kinds = [
+        ([[(3, b"p%03d" % i)] for i in range(200)], sets_of_words()),
+        ([[(1, i), (4, bytes(i))] for i in range(4)], sets_of_everything()),
+        ([[(1, i * i)] for i in range(3)], [[], [], []]),
+    ]
+    chain, rows = Chain(), []
+    shapes = [("projects", ["id"]), ("parts", ["a", "b"]), ("empty", ["id"])]
+    chain.header(shapes, "tags", "json", 2)
+    for change, (keys, sets) in enumerate(kinds):
+        sets = [sorted(each, key=rank) for each in sets]
+        columns = []
+        for parts in zip(*keys):
+            code, values = parts[0][0], [content for _, content in parts]
+            body = numbers(values) if code == 1 else b"\x00" + plain(values)
+            columns.append(column(code, body))
+        block_of_all = block(len(keys), [*columns, set_column(sets)])
+        chain.segment(change, len(keys), [block_of_all])
+        for key, each in zip(keys, sets):
+            made = b"".join(map(value, each)).hex()
+            rows.append({"change": change, "key": b"".join(map(value, key)).hex(), "value": made})
+    chain.manifest(3, [len(keys) for keys, _ in kinds])
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    return f'{{"stream": "{b"".join(chain.files).hex()}",\n"rows": [\n{lines}\n]}}'
 
 
 def implied_chain():

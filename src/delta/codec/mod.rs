@@ -14,12 +14,15 @@
 //!   significant byte of each, then the next one of each, and so on; TEXT and BLOB `text`
 //!   ([`text`]).
 //!
+//! The values of a change of sets are no `column` but `sets` ([`sets`]).
+//!
 //! # Invariants
 //! What is decoded equals what was encoded bit by bit, in storage class and order. A decoder
 //! allocates in proportion to its [`Budget`], whatever the bytes claim.
 
 mod ids;
 mod numbers;
+pub(super) mod sets;
 mod stream;
 mod template;
 mod text;

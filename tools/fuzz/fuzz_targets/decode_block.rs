@@ -1,5 +1,5 @@
 //! Any bytes as the content of a block whose digests fit. The first byte chooses the change: tables
-//! with one and with two key columns.
+//! with one and with two key columns, and the same two with sets.
 #![no_main]
 
 use dotfill::delta::{
@@ -17,11 +17,12 @@ fn header() -> ChainHeader {
         type_name: String::new(),
         collation: "BINARY".to_owned(),
     };
-    let shape = |table: &str, key: Vec<KeyShape>| Shape {
+    let shape = |table: &str, sets: bool, key: Vec<KeyShape>| Shape {
         table: table.to_owned(),
         column: "c".to_owned(),
         type_name: String::new(),
         strict: false,
+        sets,
         key,
     };
     ChainHeader {
@@ -31,7 +32,12 @@ fn header() -> ChainHeader {
         tool_version: String::new(),
         sqlite_version: String::new(),
         scope: Scope::All,
-        shapes: vec![shape("one", vec![key("a")]), shape("two", vec![key("a"), key("b")])],
+        shapes: vec![
+            shape("one", false, vec![key("a")]),
+            shape("two", false, vec![key("a"), key("b")]),
+            shape("three", true, vec![key("a")]),
+            shape("four", true, vec![key("a"), key("b")]),
+        ],
     }
 }
 
@@ -60,7 +66,7 @@ fn stream(change: u8, content: &[u8]) -> Vec<u8> {
     file.extend_from_slice(&[1; 32]);
     file.extend_from_slice(&u32::try_from(id.len()).unwrap_or(0).to_le_bytes());
     file.extend_from_slice(id);
-    file.extend_from_slice(&u16::from(change % 2).to_le_bytes());
+    file.extend_from_slice(&u16::from(change % 4).to_le_bytes());
     file.extend_from_slice(&u64::from(rows).to_le_bytes());
     file.extend_from_slice(&[0, 0, 0, 0, 0, 1, 0, 0, 0]);
     let mut file = with_digest(file, 16);
