@@ -8,7 +8,7 @@ mod pool;
 mod source;
 
 pub(super) use self::pool::passing_reader;
-pub(super) use self::source::{check_keys, nothing_to_ship, ownership};
+pub(super) use self::source::{check_keys, mode_fact, nothing_to_ship, ownership, set_ownership};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
@@ -27,9 +27,9 @@ use self::pool::{Encoded, LastTurn, Leaving, Reading, Turns, split};
 use self::source::{Source, check_phase, sources};
 use super::proof::reader;
 use super::segments::{SegmentSize, Segments};
+use super::subject::Subject;
 use super::{Outcome, RunError};
 use crate::delta::{ChainHeader, ChainWriter, NullSink, PatientSink, SameSink, Scope, StreamSink};
-use crate::layout::Target;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Progress, Stage};
 use crate::scan::Ownership;
@@ -140,6 +140,7 @@ pub fn export(
         through: None,
         regions,
         implied: 0,
+        mode: mode_fact(&conn, migration)?,
         user: 0,
         noted: 0,
         missing: 0,
@@ -293,6 +294,8 @@ struct Export<'e> {
     user: u64,
     noted: u64,
     missing: u64,
+    /// What the manifest says of the mode of sets.
+    mode: Option<(&'static str, String)>,
     /// What had been left out before the change at hand.
     before: LeftOut,
     progress: Progress,
@@ -306,7 +309,7 @@ impl Export<'_> {
             sources.iter().filter(|s| s.ownership.is_some()).map(|s| s.rows_total).sum();
         for (change, source) in sources.iter().enumerate() {
             let Some(ownership) = source.ownership else { continue };
-            if !self.change(change, &source.target, ownership)? {
+            if !self.change(change, &source.subject, ownership)? {
                 return Ok(false);
             }
         }
@@ -316,7 +319,7 @@ impl Export<'_> {
     fn change(
         &mut self,
         change: usize,
-        target: &Target,
+        subject: &Subject,
         ownership: Ownership,
     ) -> Result<bool, RunError> {
         self.before = LeftOut { user: self.user, noted: self.noted };
@@ -331,7 +334,8 @@ impl Export<'_> {
         let (db, header, threads) = (self.db, self.header, self.threads);
         let regions = self.regions.get_mut(change).map(std::mem::take).unwrap_or_default();
         let (failed, turns) = (&AtomicBool::new(false), &Turns::default());
-        let reading = Reading { db, header, change, target, ownership, turns };
+        let table = subject.table();
+        let reading = Reading { db, header, change, subject, ownership, turns };
         std::thread::scope(|scope| {
             let (send_range, ranges) = bounded::<(u64, Piece)>(threads * 2);
             let (send, encoded) = bounded(threads * 2);
@@ -340,7 +344,7 @@ impl Export<'_> {
                 let _ = ticket.try_send(());
             }
             let from = (from, regions.as_slice());
-            let splitter = scope.spawn(move || split(db, target, from, &send_range, &tickets));
+            let splitter = scope.spawn(move || split(db, table, from, &send_range, &tickets));
             let readers: Vec<_> = (0..threads)
                 .map(|_| {
                     let (ranges, send) = (ranges.clone(), send.clone());
@@ -452,7 +456,9 @@ impl Export<'_> {
         };
         let mut stats = self.segments.chain().stats().clone();
         if !stopped {
-            stats = self.segments.finish(&[("rows_pending", self.noted.to_string())])?;
+            let mut facts = vec![("rows_pending", self.noted.to_string())];
+            facts.extend(self.mode);
+            stats = self.segments.finish(&facts)?;
             report.digest = Some(hex(&stats.digest));
         }
         report.segments = u64::from(stats.segments);

@@ -51,7 +51,7 @@ pub(super) fn begin(
     change: &mut ChangeRow,
 ) -> Result<(), RunError> {
     reopen(job, target, change)?;
-    let schema = pending_schema(target);
+    let schema = pending_schema(target.n, &target.table);
     job.session.transact_again(|conn| {
         Ok(conn.execute_batch(&schema).doing("create the table of values without a row")?)
     })?;

@@ -28,6 +28,7 @@ mod proof;
 mod pulse;
 mod ready;
 mod revert;
+mod rows;
 mod run;
 mod seed;
 mod segments;

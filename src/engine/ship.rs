@@ -19,21 +19,24 @@ use rusqlite::Connection;
 use self::board::{Board, Work};
 use self::place::Place;
 use self::shipper::Shipper;
-use super::export::{begin_stream, check_keys, nothing_to_ship, ownership, whole};
+use super::export::{
+    begin_stream, check_keys, mode_fact, nothing_to_ship, ownership, set_ownership, whole,
+};
 use super::job::Job;
 use super::ready;
 use super::segments::Segments;
+use super::subject::Subject;
 use super::{Destination, RunError, RunOptions, RunReport, Stop, shapes};
 use crate::db::Doing;
 use crate::delta::{ChainHeader, ChainWriter, DeltaError, Scope};
 use crate::layout::{Delivery, Target, reship_schema, reship_schema_drop};
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
-use crate::plan::{PlanError, Resolved, ResolvedChange};
+use crate::plan::ResolvedChange;
 use crate::scan::{Bound, Ownership};
 use crate::split::Position;
 use crate::state::{self, ChangeRow, MigrationRow, Phase, ShippedRow};
-use crate::write::{Prepared, Reship};
+use crate::write::Reship;
 
 /// How long the job idles between two looks at what the shipper has done, to hear signals and to
 /// look after its lease.
@@ -90,8 +93,13 @@ pub(super) fn open(
     let mut deliveries = Vec::new();
     let mut chain_shapes = Vec::new();
     for (index, change) in resolved.iter().enumerate() {
-        let Some(Resolved { target, .. }) = change.column() else {
-            return Err(no_sets(migration, index).into());
+        let target = match change {
+            ResolvedChange::Column(resolved) => &resolved.target,
+            ResolvedChange::OrSet(set) => {
+                deliveries.push(Delivery::Derive);
+                chain_shapes.push(shapes::shape_of_set(&set.target, true));
+                continue;
+            }
         };
         let is_shipped = delivery(index, target) == Delivery::Derive;
         if is_shipped {
@@ -306,14 +314,6 @@ fn index(change: &ChangeRow) -> usize {
     usize::try_from(change.position).unwrap_or(usize::MAX)
 }
 
-fn no_sets(migration: &Migration, index: usize) -> PlanError {
-    PlanError::refused(
-        migration.at(index, "kind"),
-        "kind = \"or_set\" cannot be shipped by this version",
-        "run without --deltas: each replica derives the adds for itself",
-    )
-}
-
 /// True where positions in the table of a change survive a change of the schema.
 fn is_stable(change: &ResolvedChange) -> bool {
     change.column().is_none_or(|change| change.target.table.scan.stable)
@@ -342,23 +342,30 @@ pub(super) fn begin_change(
     phase: Phase,
 ) -> Result<(), RunError> {
     let Some(ship) = job.ship.clone().filter(|ship| ship.shipped[change]) else { return Ok(()) };
-    let ready::Ready::Column(Prepared { target, .. }) = ready else { return Ok(()) };
-    let id = job.id().to_owned();
-    let reship = Reship::new(target, &id);
+    let subject = match ready {
+        ready::Ready::Column(ready) => Subject::Column(Box::new(ready.target.clone())),
+        ready::Ready::OrSet(ready) => Subject::OrSet(Box::new(ready.target.clone())),
+    };
+    let n = subject.n();
+    let reship = Reship::new(n, subject.table());
     // Of a change that the chain has nothing of, every row is shipped anew.
     let anew = if change >= ship.walked { i64::MAX } else { 0 };
     let through = ship.begun[change].unwrap_or(anew);
     job.session.transact_again(|conn| {
-        if !Reship::is_kept(conn, target.n)? {
+        if !Reship::is_kept(conn, n)? {
             let what = "create the table of rows to ship again";
-            conn.execute_batch(&reship_schema(target)).doing(what)?;
+            conn.execute_batch(&reship_schema(n, subject.table())).doing(what)?;
         }
         Ok(reship.forget(conn, through)?)
     })?;
     job.session.accept_schema()?;
-    let ownership = ownership(job.session.conn(), target, phase, true)?;
-    let target = Arc::new(target.clone());
-    ship.board.begin(change, Work { target, ownership, bound: None, passed: 0 });
+    let conn = job.session.conn();
+    let ownership = match &subject {
+        Subject::Column(target) => ownership(conn, target, phase, true)?,
+        Subject::OrSet(target) => set_ownership(conn, target)?,
+    };
+    let subject = Arc::new(subject);
+    ship.board.begin(change, Work { subject, ownership, bound: None, passed: 0 });
     Ok(())
 }
 
@@ -476,7 +483,7 @@ fn ownerships(
             Delivery::Derive => ownership(conn, &ready.target, phase, true).map(Some),
             Delivery::Virtual | Delivery::Elide | Delivery::Native => Ok(None),
         },
-        ready::Ready::OrSet(_) => Ok(None),
+        ready::Ready::OrSet(ready) => set_ownership(conn, &ready.target).map(Some),
     };
     prepared.iter().map(of).collect()
 }
@@ -521,7 +528,9 @@ fn facts(
             pending += ready.notes(job.session.conn())?;
         }
     }
-    Ok(vec![("rows_pending", pending.to_string())])
+    let mut facts = vec![("rows_pending", pending.to_string())];
+    facts.extend(mode_fact(job.session.conn(), job.migration)?);
+    Ok(facts)
 }
 
 /// Follows one step further: has shipped what was derived again since, and forgets what is durable.

@@ -11,6 +11,7 @@ use crate::verify::or_set::set_shape;
 use crate::verify::shape;
 
 /// A column, or a set.
+#[derive(Clone, Debug)]
 pub(super) enum Subject {
     /// What is filled, and how it is told whose a cell is.
     Column(Box<Target>),

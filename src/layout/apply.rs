@@ -196,7 +196,10 @@ mod tests {
     #[test]
     fn statements_per_row_seek() {
         for place in places() {
-            place.conn.execute_batch(&pending_schema(&place.target)).expect("a side table");
+            place
+                .conn
+                .execute_batch(&pending_schema(place.target.n, &place.target.table))
+                .expect("a side table");
             for overwrite in [Overwrite::Differing, Overwrite::Missing] {
                 let sql = ApplySql::new(&place.target, overwrite);
                 for (user, dirty) in [(false, false), (true, false), (false, true), (true, true)] {

@@ -7,8 +7,8 @@
 //! reads `_dotfill_self`, which holds a row only inside a write transaction of dotfill.
 
 use super::{KeyMatch, Target};
-use crate::db::KeyKind;
 use crate::db::quote::{ident, list};
+use crate::db::{KeyKind, Table};
 
 /// Why a key was noted. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,15 +103,15 @@ pub fn note_schema_drop(n: i64) -> String {
 
 /// The statement that creates the table of values whose row has not arrived, where it is absent.
 #[must_use]
-pub fn pending_schema(target: &Target) -> String {
-    let declared = target.table.key.iter().enumerate().map(|(i, key)| {
+pub fn pending_schema(n: i64, table: &Table) -> String {
+    let declared = table.key.iter().enumerate().map(|(i, key)| {
         format!("k{} {} COLLATE {}", i + 1, key.affinity.declaration(), key.collation)
     });
     format!(
-        "CREATE TABLE IF NOT EXISTS {} ({}, value, PRIMARY KEY ({})) WITHOUT ROWID;\n",
-        target.pending_table(),
+        "CREATE TABLE IF NOT EXISTS _dotfill_pending_{n} ({}, value, PRIMARY KEY ({})) \
+         WITHOUT ROWID;\n",
         list(declared),
-        list(KeyMatch::side_columns(target, 'k'))
+        list((1..=table.key.len()).map(|i| format!("k{i}")))
     )
 }
 
@@ -124,9 +124,10 @@ pub fn pending_schema_drop(n: i64) -> String {
 /// The statements that create the table of keys whose rows are to be shipped again, where it is
 /// absent.
 #[must_use]
-pub fn reship_schema(target: &Target) -> String {
-    let (table, keys) = (target.reship_table(), KeyMatch::side_columns(target, 'k'));
-    let declared = target.table.key.iter().enumerate().map(|(i, key)| {
+pub fn reship_schema(n: i64, of: &Table) -> String {
+    let table = format!("_dotfill_reship_{n}");
+    let keys = (1..=of.key.len()).map(|i| format!("k{i}")).collect::<Vec<_>>();
+    let declared = of.key.iter().enumerate().map(|(i, key)| {
         format!("k{} {} COLLATE {}", i + 1, key.affinity.declaration(), key.collation)
     });
     format!(

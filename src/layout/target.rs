@@ -148,12 +148,6 @@ impl Target {
         format!("_dotfill_pending_{}", self.n)
     }
 
-    /// The name of the table of keys whose rows are to be shipped again.
-    #[must_use]
-    pub fn reship_table(&self) -> String {
-        format!("_dotfill_reship_{}", self.n)
-    }
-
     /// The quoted, qualified key columns of the table.
     pub(crate) fn key_sql(&self) -> impl Iterator<Item = String> {
         let table = self.table.sql();

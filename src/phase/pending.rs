@@ -35,6 +35,7 @@ use crate::scan::or_set::{SetError, one_object};
 use crate::state::{QuarantineSource, Refusal};
 use crate::transform::dot::Dot;
 use crate::transform::or_set::{Element, Elements, Flaw};
+use crate::write::Reship;
 
 /// The reason of a listed write that brought nothing that the object lacks.
 pub const NOTHING_NEW: &str = "nothing-new";
@@ -145,6 +146,7 @@ impl<'s> Settler<'s> {
     ) -> Result<Settled, DbError> {
         let what = "settle a pending write";
         let mut all = Settled::default();
+        let reships = Reship::is_kept(conn, self.set.target.n)?;
         for note in self.notes(conn, limit)? {
             let mut settled = Settled { notes: 1, ..Settled::default() };
             conn.execute_batch("SAVEPOINT dotfill_settle").doing(what)?;
@@ -153,6 +155,9 @@ impl<'s> Settler<'s> {
                 conn.execute_batch("ROLLBACK TO dotfill_settle; RELEASE dotfill_settle")
                     .doing(what)?;
                 break;
+            }
+            if reships && !note.key.contains(&Datum::Null) {
+                Reship::new(self.set.target.n, &self.set.target.table).add(conn, &note.key)?;
             }
             conn.prepare_cached(&self.forget).and_then(|mut s| s.execute([note.id])).doing(what)?;
             conn.execute_batch("RELEASE dotfill_settle").doing(what)?;

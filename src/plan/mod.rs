@@ -28,6 +28,8 @@ pub use error::PlanError;
 pub use expression::expression_cost;
 pub use record::{Records, record_bytes};
 pub use resolve::{Resolved, ResolvedChange, resolve, resolve_change, resolve_shipped};
-pub use resolve_set::{ResolvedSet, closed_objects, resolve_set};
+pub use resolve_set::{
+    ResolvedSet, closed_objects, resolve_set, resolve_set_at, resolve_shipped_set,
+};
 pub use schema::{SchemaStatement, schema};
 pub use triggers::UserTrigger;

@@ -11,7 +11,7 @@ use crate::layout::crsqlite::CrTable;
 use crate::layout::or_set::{
     ClosedObjects, OldForm, SetLayout, SetTables, SetTarget, check_adds, check_removes,
 };
-use crate::migration::{Malformed, Migration, OrSetChange, SetSource};
+use crate::migration::{Change, Malformed, Migration, OrSetChange, SetSource};
 use crate::state::{Mode, ModeRow};
 use crate::transform::dot::DotDeriver;
 
@@ -48,13 +48,21 @@ pub fn resolve_set(
     index: usize,
     change: &OrSetChange,
 ) -> Result<ResolvedSet, PlanError> {
+    resolve_with(conn, (migration, index, change), Case::old_form)
+}
+
+fn resolve_with<'m>(
+    conn: &'m Connection,
+    (migration, index, change): (&'m Migration, usize, &'m OrSetChange),
+    old_form: impl FnOnce(&Case<'m>, &Table) -> Result<OldForm, PlanError>,
+) -> Result<ResolvedSet, PlanError> {
     let case = Case { conn, migration, index, change };
     let environment = environment(conn)?;
     check_version(conn, &environment)?;
     let mut table = case.table("table", &change.table)?;
     table.walk_by_key();
     case.check_key(&table)?;
-    let old = case.old_form(&table)?;
+    let old = old_form(&case, &table)?;
     let replicated = CrTable::find(conn, &table)?;
     let (tables, layout) = case.tables(&table, replicated.is_some())?;
     let view = case.view()?;
@@ -73,6 +81,54 @@ pub fn resolve_set(
     };
     let replicated = replicated.is_some();
     Ok(ResolvedSet { target, tables, view, replicated, environment })
+}
+
+/// As [`resolve_set`], of the change with the number `index`, which is one of a set.
+///
+/// # Errors
+/// As [`resolve_set`].
+pub fn resolve_set_at(
+    conn: &Connection,
+    migration: &Migration,
+    index: usize,
+) -> Result<ResolvedSet, PlanError> {
+    match migration.changes.get(index) {
+        Some(Change::OrSet(change)) => resolve_set(conn, migration, index, change),
+        Some(Change::Column(_)) | None => Err(PlanError::refused(
+            migration.at(index, "kind"),
+            "it is no set",
+            "this is a fault of dotfill",
+        )),
+    }
+}
+
+/// As [`resolve_set_at`], for adds that come from elsewhere: this replica may lack the old form,
+/// which is then taken as the file names it.
+///
+/// # Errors
+/// As [`resolve_set`], but for what is wrong with the old form.
+pub fn resolve_shipped_set(
+    conn: &Connection,
+    migration: &Migration,
+    index: usize,
+) -> Result<ResolvedSet, PlanError> {
+    let Some(Change::OrSet(change)) = migration.changes.get(index) else {
+        return resolve_set_at(conn, migration, index);
+    };
+    let named = |_: &Case<'_>, table: &Table| match &change.source {
+        SetSource::Column { column, format } => {
+            OldForm::Column { column: column.clone(), format: *format }
+        }
+        SetSource::Table { table: rows, element, key } => OldForm::Rows {
+            table: rows.clone(),
+            element: element.clone(),
+            key: key.clone().unwrap_or_else(|| table.key.iter().map(|k| k.name.clone()).collect()),
+        },
+    };
+    resolve_with(conn, (migration, index, change), |case, table| match case.old_form(table) {
+        Err(PlanError::Refused { .. }) => Ok(named(case, table)),
+        other => other,
+    })
 }
 
 /// The objects of a migration whose epoch is closed here.

@@ -2,6 +2,9 @@
 //! number of readers work side by side, each with its own connection. Writes nothing.
 
 mod implied;
+mod sets;
+
+pub use sets::SetExportReader;
 
 use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, Row};
@@ -401,14 +404,24 @@ impl Exported {
                 return Ok(());
             }
         };
+        self.push_value(key, value, bytes);
+        Ok(())
+    }
+
+    /// Adds a row that takes `bytes`.
+    fn push_value<'v>(
+        &mut self,
+        key: impl ExactSizeIterator<Item = ValueRef<'v>>,
+        value: ValueRef<'_>,
+        bytes: usize,
+    ) {
         if self.blocks.is_empty() || self.block_bytes + bytes > ROWS_BYTES_MAX {
-            self.blocks.push(Rows::new(keys));
+            self.blocks.push(Rows::new(key.len()));
             self.block_bytes = 0;
         }
         self.block_bytes += bytes;
         if let Some(block) = self.blocks.last_mut() {
             block.push(key, value);
         }
-        Ok(())
     }
 }

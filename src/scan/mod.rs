@@ -4,7 +4,7 @@
 mod export;
 pub mod or_set;
 
-pub use export::{Bound, ExportReader, Exported, Next, Ownership, TooLarge};
+pub use export::{Bound, ExportReader, Exported, Next, Ownership, SetExportReader, TooLarge};
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;

@@ -115,7 +115,7 @@ impl<'a> Drainer<'a> {
             then,
             sql: DrainSql::new(target),
             clock,
-            reship: Reship::new(target, migration),
+            reship: Reship::new(target.n, &target.table),
             terms: target.table.scan.terms.len(),
         }
     }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 
 use super::fill::encoded;
-use super::{Committed, Session, WriteError};
+use super::{Committed, Reship, Session, WriteError};
 use crate::db::{Datum, DbError, Doing};
 use crate::layout::or_set::{SetSql, SetTarget};
 use crate::scan::or_set::{Bounds, SetBatch, adds_of, is_closed, malformed, one_object};
@@ -33,13 +33,16 @@ pub struct SetWriter<'t> {
     target: &'t SetTarget,
     /// Its statements.
     pub sql: SetSql,
+    /// The objects that a chain of deltas has to have again.
+    reship: Reship,
 }
 
 impl<'t> SetWriter<'t> {
     /// Writes the adds of `target`.
     #[must_use]
     pub fn new(target: &'t SetTarget) -> Self {
-        Self { target, sql: SetSql::new(target) }
+        let reship = Reship::new(target.n, &target.table);
+        Self { target, sql: SetSql::new(target), reship }
     }
 
     /// Appends what was derived for a range of objects, with the checkpoint. What is there already
@@ -130,11 +133,16 @@ impl<'t> SetWriter<'t> {
         let mut count = SetCount::default();
         let mut dots = self.target.dots.clone();
         let mut seen = HashSet::new();
+        let reships = Reship::is_kept(conn, self.target.n)?;
         for key in &keys {
             count.notes += 1;
             let known = !seen.insert(encoded(key)) || key.contains(&Datum::Null);
             if !known && !is_closed(conn, self.target, &self.sql, key)? {
                 self.reconcile(conn, key, &mut dots, &mut count)?;
+                if reships {
+                    // Even where nothing changed: while it was noted, it was not shipped.
+                    self.reship.add(conn, key)?;
+                }
             }
         }
         execute(conn, &self.sql.forget, &[Datum::Integer(last)])?;

@@ -3,8 +3,8 @@
 
 use rusqlite::Connection;
 
-use crate::db::{Datum, DbError, Doing};
-use crate::layout::{ReshipSql, Target};
+use crate::db::{Datum, DbError, Doing, Table};
+use crate::layout::ReshipSql;
 
 /// The keys of one target.
 #[derive(Debug)]
@@ -17,13 +17,13 @@ pub struct Reship {
 }
 
 impl Reship {
-    /// The keys of `target`, a change of `migration`.
+    /// The keys of change `n`, whose rows are told by the key of `table`.
     #[must_use]
-    pub fn new(target: &Target, migration: &str) -> Self {
-        let sql = ReshipSql::new(target);
+    pub fn new(n: i64, table: &Table) -> Self {
+        let sql = ReshipSql::new(n, table);
         Self {
-            keys: target.table.key.len(),
-            add: sql.add(migration),
+            keys: table.key.len(),
+            add: sql.add(),
             remove_older: sql.remove_older(),
             select: sql.select(),
             remove: sql.remove(),

@@ -59,7 +59,7 @@ pub(super) fn regions(
     let mut tables = Vec::new();
     for source in sources {
         tables.push(match source.ownership {
-            Some(_) => Some(check_table(migration, &source.target.table, keys)?),
+            Some(_) => Some(check_table(migration, source.subject.table(), keys)?),
             None => None,
         });
     }
@@ -73,7 +73,7 @@ pub(super) fn regions(
         let before = tables[..i].iter().position(|t| t.is_some_and(|t| std::ptr::eq(t, *known)));
         let found = match before {
             Some(same) => regions[same].clone(),
-            None => compare(db, &sources[i].target.table, known, options.threads, &watch)?,
+            None => compare(db, sources[i].subject.table(), known, options.threads, &watch)?,
         };
         regions.push(found);
     }

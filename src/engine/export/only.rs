@@ -21,13 +21,12 @@ use serde_json::Value;
 use super::Export;
 use super::pool::Encoded;
 use super::source::Source;
-use crate::db::quote::list;
-use crate::db::{Datum, DbError, Doing, encode, from_json};
+use crate::db::quote::{ident, list};
+use crate::db::{Datum, DbError, Doing, Table, encode, from_json};
 use crate::engine::RunError;
 use crate::engine::proof::reader;
+use crate::engine::rows::RowsReader;
 use crate::engine::segments::encode as encode_blocks;
-use crate::layout::{KeyMatch, Target};
-use crate::scan::ExportReader;
 
 /// Rows that are read in one snapshot.
 const CHUNK_ROWS: usize = 4096;
@@ -65,7 +64,7 @@ impl<'o> Only<'o> {
                 let problem = format!("no values of {column}table {:?} are exported", named.table);
                 return Err(only.refused(line, &problem));
             };
-            let columns = source.target.table.key.len();
+            let columns = source.subject.table().key.len();
             if named.key.len() == columns {
                 return Ok(());
             }
@@ -130,10 +129,10 @@ impl Named {
     }
 
     fn is_of(&self, source: &Source) -> bool {
-        let target = &source.target;
+        let subject = &source.subject;
         source.ownership.is_some()
-            && self.table.eq_ignore_ascii_case(&target.table.name)
-            && self.column.as_ref().is_none_or(|c| c.eq_ignore_ascii_case(&target.column))
+            && self.table.eq_ignore_ascii_case(&subject.table().name)
+            && self.column.as_ref().is_none_or(|c| c.eq_ignore_ascii_case(subject.column()))
     }
 }
 
@@ -159,14 +158,14 @@ impl Export<'_> {
     fn only_of(&mut self, change: usize, source: &Source, only: &Only<'_>) -> Result<(), RunError> {
         let Some(ownership) = source.ownership else { return Ok(()) };
         let conn = reader(self.db)?;
-        let rows = ExportReader::new(&conn, &source.target, ownership);
+        let rows = RowsReader::new(&conn, &source.subject, ownership);
         let mut seen: HashSet<[u8; 32]> = HashSet::new();
         let mut keys = Vec::new();
         only.each(|_, named| {
             if !named.is_of(source) {
                 return Ok(());
             }
-            let key = stored(&conn, &source.target, &named.key)?.unwrap_or(named.key);
+            let key = stored(&conn, source.subject.table(), &named.key)?.unwrap_or(named.key);
             if seen.insert(hash(&key)) {
                 keys.push(key);
                 if keys.len() == CHUNK_ROWS {
@@ -182,7 +181,7 @@ impl Export<'_> {
     fn keys(
         &mut self,
         change: usize,
-        rows: &ExportReader<'_>,
+        rows: &RowsReader<'_>,
         mut keys: &[Vec<Datum>],
     ) -> Result<(), RunError> {
         while !keys.is_empty() {
@@ -209,17 +208,11 @@ impl Export<'_> {
 }
 
 /// The key as its row stores it; `None` where there is no such row.
-fn stored(
-    conn: &Connection,
-    target: &Target,
-    key: &[Datum],
-) -> Result<Option<Vec<Datum>>, DbError> {
-    let sql = format!(
-        "SELECT {} FROM {} WHERE {} LIMIT 1",
-        list(target.key_sql()),
-        target.table.sql(),
-        KeyMatch::row_is(target)
-    );
+fn stored(conn: &Connection, table: &Table, key: &[Datum]) -> Result<Option<Vec<Datum>>, DbError> {
+    let names: Vec<String> = table.key.iter().map(|key| ident(&key.name)).collect();
+    let pairs = names.iter().enumerate().map(|(i, name)| format!("{name} IS ?{}", i + 1));
+    let is_key = pairs.collect::<Vec<_>>().join(" AND ");
+    let sql = format!("SELECT {} FROM {} WHERE {is_key} LIMIT 1", list(names), table.sql());
     conn.prepare_cached(&sql)
         .and_then(|mut s| {
             s.query_row(rusqlite::params_from_iter(key), |row| {

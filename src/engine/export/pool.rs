@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam::channel::{Receiver, Sender};
 use parking_lot::{Condvar, Mutex};
 
-use crate::db::{DbError, Doing};
+use crate::db::{DbError, Doing, Table};
 use crate::delta::{ChainHeader, EncodedBlock};
 use crate::engine::RunError;
 use crate::engine::proof::reader;
+use crate::engine::rows::RowsReader;
 use crate::engine::segments::encode;
-use crate::layout::Target;
-use crate::scan::{ExportReader, Exported, Ownership};
+use crate::engine::subject::Subject;
+use crate::scan::{Exported, Ownership};
 use crate::split::{Position, Range};
 
 use super::implied::{Cutter, Piece, Region};
@@ -97,13 +98,13 @@ pub(in crate::engine) fn passing_reader(db: &Path) -> Result<rusqlite::Connectio
 /// Sends the ranges of a table after a key in order, one for each ticket.
 pub(super) fn split(
     db: &Path,
-    target: &Target,
+    table: &Table,
     (from, regions): ((Option<Position>, Option<Position>), &[Region]),
     pieces: &Sender<(u64, Piece)>,
     tickets: &Receiver<()>,
 ) -> Result<(), DbError> {
     let conn = passing_reader(db)?;
-    let mut cutter = Cutter::new(&conn, &target.table, from, regions)?;
+    let mut cutter = Cutter::new(&conn, table, from, regions)?;
     for number in 0.. {
         if tickets.recv().is_err() {
             break;
@@ -122,7 +123,7 @@ pub(super) struct Reading<'r> {
     pub db: &'r Path,
     pub header: &'r ChainHeader,
     pub change: usize,
-    pub target: &'r Target,
+    pub subject: &'r Subject,
     pub ownership: Ownership,
     pub turns: &'r Turns,
 }
@@ -135,7 +136,7 @@ impl Reading<'_> {
         encoded: &Sender<(u64, Encoded)>,
     ) -> Result<(), RunError> {
         let conn = passing_reader(self.db)?;
-        let rows = ExportReader::new(&conn, self.target, self.ownership);
+        let rows = RowsReader::new(&conn, self.subject, self.ownership);
         for (number, Piece { range, implied }) in pieces {
             let mut left = Some(range);
             while let Some(range) = left {

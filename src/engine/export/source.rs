@@ -6,12 +6,14 @@ use rusqlite::Connection;
 
 use crate::db::Doing;
 use crate::delta::Shape;
+use crate::engine::subject::Subject;
 use crate::engine::{RunError, fed, shapes};
+use crate::layout::or_set::SetTarget;
 use crate::layout::{Delivery, ExportSql, Layout, Target};
-use crate::migration::Migration;
-use crate::plan::{PlanError, resolve, resolve_shipped};
+use crate::migration::{Change, Migration};
+use crate::plan::{PlanError, resolve, resolve_set_at, resolve_shipped, resolve_shipped_set};
 use crate::scan::Ownership;
-use crate::state::{self, ChangeRow, MigrationRow, Phase};
+use crate::state::{self, ChangeRow, MigrationRow, ModeRow, Phase};
 
 /// The phase, where there is something to export.
 pub(super) fn check_phase(
@@ -54,7 +56,7 @@ pub(super) fn check_phase(
 
 /// What of one change is exported, and how.
 pub(super) struct Source {
-    pub target: Target,
+    pub subject: Subject,
     /// `None` where its cells do not have to travel.
     pub ownership: Option<Ownership>,
     pub rows_total: u64,
@@ -71,7 +73,11 @@ pub(super) fn sources(
         sources.push(source(conn, migration, phase, index, &change)?);
     }
     if sources.iter().all(|source| source.ownership.is_none()) {
-        return Err(nothing_to_ship(migration, sources.iter().map(|s| s.target.delivery)));
+        let deliveries = sources.iter().map(|source| match &source.subject {
+            Subject::Column(target) => target.delivery,
+            Subject::OrSet(_) => Delivery::Derive,
+        });
+        return Err(nothing_to_ship(migration, deliveries));
     }
     Ok(sources)
 }
@@ -97,6 +103,9 @@ fn source(
     index: usize,
     change: &ChangeRow,
 ) -> Result<Source, RunError> {
+    if let Some(Change::OrSet(_)) = migration.changes.get(index) {
+        return source_of_set(conn, migration, phase, index, change);
+    }
     let (mut target, derives) = match resolve(conn, migration, index) {
         Ok(resolved) => (resolved.target, true),
         Err(PlanError::Refused { .. }) if phase != Phase::Open => {
@@ -109,7 +118,8 @@ fn source(
     target.table.walk_by_key();
     let rows_total = change.rows_total;
     if target.delivery != Delivery::Derive {
-        return Ok(Source { target, ownership: None, rows_total });
+        let subject = Subject::Column(Box::new(target));
+        return Ok(Source { subject, ownership: None, rows_total });
     }
     let ownership = ownership(conn, &target, phase, derives)?;
     if ownership == Ownership::Value && !derives {
@@ -117,7 +127,38 @@ fn source(
         resolve(conn, migration, index)?;
     }
     check_keys(conn, migration, &target)?;
-    Ok(Source { target, ownership: Some(ownership), rows_total })
+    let subject = Subject::Column(Box::new(target));
+    Ok(Source { subject, ownership: Some(ownership), rows_total })
+}
+
+/// The objects of a set: whose an add is can be told from the add, in every mode and phase.
+fn source_of_set(
+    conn: &Connection,
+    migration: &Migration,
+    phase: Phase,
+    index: usize,
+    change: &ChangeRow,
+) -> Result<Source, RunError> {
+    let mut target = match resolve_set_at(conn, migration, index) {
+        Err(PlanError::Refused { .. }) if phase != Phase::Open => {
+            resolve_shipped_set(conn, migration, index)?.target
+        }
+        other => other?.target,
+    };
+    target.n = change.n;
+    let ownership = set_ownership(conn, &target)?;
+    let subject = Subject::OrSet(Box::new(target));
+    Ok(Source { subject, ownership: Some(ownership), rows_total: change.rows_total })
+}
+
+/// Whether objects of a set are noted; [`RowsReader`](crate::engine::rows::RowsReader) asks for
+/// nothing more.
+pub(in crate::engine) fn set_ownership(
+    conn: &Connection,
+    target: &SetTarget,
+) -> Result<Ownership, RunError> {
+    let noted = fed::is_noted(conn, target.n)?;
+    Ok(if noted { Ownership::Marks { nulls: false } } else { Ownership::Value })
 }
 
 /// How it is told whose a cell of `target` is, while its migration is in `phase`; `derives` where its
@@ -135,6 +176,18 @@ pub(in crate::engine) fn ownership(
         }
         (Layout::Plain, false) => Ownership::Value,
     })
+}
+
+/// What the manifest says of a migration with sets: the mode in which its chain ends. In
+/// `compact-old` no old form is left from which a receiver could derive.
+pub(in crate::engine) fn mode_fact(
+    conn: &Connection,
+    migration: &Migration,
+) -> Result<Option<(&'static str, String)>, RunError> {
+    if !migration.changes.iter().any(|change| matches!(change, Change::OrSet(_))) {
+        return Ok(None);
+    }
+    Ok(Some(("mode", ModeRow::read(conn, migration.id.as_str())?.mode.to_string())))
 }
 
 /// Refuses rows that cannot be named elsewhere.
@@ -161,6 +214,6 @@ pub(in crate::engine) fn check_keys(
 impl Source {
     /// What its rows belong to.
     pub(super) fn shape(&self) -> Shape {
-        shapes::shape(&self.target, self.ownership.is_some())
+        shapes::shape_of(&self.subject, self.ownership.is_some())
     }
 }

@@ -11,6 +11,7 @@ use crate::engine::proof::reader;
 use crate::engine::{RunError, Stop};
 use crate::layout::crsqlite::CrTable;
 use crate::layout::or_set::{SetTarget, ViewStage, set_note_schema_drop, view_schema_drop};
+use crate::layout::{pending_schema_drop, reship_schema_drop};
 use crate::monitor::Stage;
 use crate::scan::or_set::Bounds;
 use crate::split::Splitter;
@@ -95,7 +96,10 @@ fn drop_all(
     let mut after = change.clone();
     after.phase = Phase::RolledBack;
     let done = job.session.transact_again(|conn| {
-        let sql = view_schema_drop(target) + &set_note_schema_drop(target.n);
+        let sides = set_note_schema_drop(target.n)
+            + &pending_schema_drop(target.n)
+            + &reship_schema_drop(target.n);
+        let sql = view_schema_drop(target) + &sides;
         conn.execute_batch(&sql).doing("drop our view and triggers")?;
         let kept = drop_tables(conn, made, extension)?;
         SetRow::remove(conn, target.n)?;

@@ -303,6 +303,10 @@ impl Writer<'_> {
         let total = self.shared.rows_total.load(Ordering::Relaxed);
         self.change.rows_total = total;
         let done = writer.append(&mut job.session, self.change, batch)?;
+        if let Some(ship) = &job.ship {
+            let (through, schema) = (&batch.range.through, job.session.schema_version());
+            ship.filled(self.change, Some(through), schema, batch.range.rows);
+        }
         let bytes = done.value.written * self.row_bytes();
         job.pace.after_batch(done, batch.adds(), bytes);
         job.pace.total(total);

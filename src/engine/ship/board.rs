@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::delta::ChainStats;
-use crate::layout::Target;
+use crate::engine::subject::Subject;
 use crate::scan::{Bound, Ownership};
 
 /// How often the shipper looks whether it is to end while nothing changes.
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// One change that is shipped, as the job knows it.
 #[derive(Clone)]
 pub(super) struct Work {
-    pub target: Arc<Target>,
+    pub subject: Arc<Subject>,
     pub ownership: Ownership,
     /// How far rows are filled, and the version of the schema for which that holds.
     pub bound: Option<(Bound, i64)>,

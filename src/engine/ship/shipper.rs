@@ -12,9 +12,10 @@ use crate::delta::ChainHeader;
 use crate::engine::RunError;
 use crate::engine::export::passing_reader;
 use crate::engine::proof::reader;
+use crate::engine::rows::RowsReader;
 use crate::engine::segments::{SegmentSize, Segments, encode};
 use crate::engine::shapes;
-use crate::scan::{Bound, ExportReader, Next};
+use crate::scan::{Bound, Next};
 use crate::write::Reship;
 
 /// Keys that are read again in one snapshot.
@@ -87,10 +88,10 @@ impl Shipper<'_> {
 
     /// Walks over the rows of a change behind the fill; false where the job ends.
     fn walk(&mut self, change: usize, work: &Work) -> Result<bool, RunError> {
-        let stable = work.target.table.scan.stable;
+        let stable = work.subject.table().scan.stable;
         let Some(mut walk) = self.place(change, stable) else { return Ok(true) };
         let conn = passing_reader(self.db)?;
-        let rows = ExportReader::new(&conn, &work.target, work.ownership);
+        let rows = RowsReader::new(&conn, &work.subject, work.ownership);
         let block = self.size.block_rows.max(1);
         // Rows are counted as the fill counts them, so that few are read for nothing.
         let (mut taken, mut wanted) = (self.segments.chain().rows(change), 0);
@@ -171,8 +172,8 @@ impl Shipper<'_> {
 
     fn again(&mut self, change: usize, work: &Work) -> Result<(), RunError> {
         let conn = reader(self.db)?;
-        let rows = ExportReader::new(&conn, &work.target, work.ownership);
-        let reship = Reship::new(&work.target, self.header.migration.as_str());
+        let rows = RowsReader::new(&conn, &work.subject, work.ownership);
+        let reship = Reship::new(work.subject.n(), work.subject.table());
         let mut last = self.ids[change].unwrap_or(0);
         loop {
             let noted = {

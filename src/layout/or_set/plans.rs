@@ -85,6 +85,14 @@ impl Place {
     }
 }
 
+impl Place {
+    #[track_caller]
+    fn assert_is_not_sorted(&self, sql: &str) {
+        let plan = self.plan(sql).expect("a plan");
+        assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{plan:?}\n{sql}");
+    }
+}
+
 fn places() -> Vec<Place> {
     let mut places = Vec::new();
     for kind in &KINDS {
@@ -169,6 +177,15 @@ fn statements_seek() {
             place.assert_seeks(of_one);
         }
         sql.is_clocked.iter().for_each(|sql| place.assert_seeks(sql));
+        for shipped in [true, false].map(|noted| SetExportSql::new(&place.target, noted)) {
+            let all = [Some(shipped.select_one.as_str()), shipped.clocked_one.as_deref()];
+            let ranges = [false, true]
+                .map(|bounded| [Some(shipped.select(bounded)), shipped.clocked(bounded)]);
+            all.into_iter().chain(ranges.into_iter().flatten()).flatten().for_each(|sql| {
+                place.assert_seeks(sql);
+                place.assert_is_not_sorted(sql);
+            });
+        }
         for (lower, upper) in [(true, true), (true, false), (false, true)] {
             place.assert_seeks(sql.sources(lower, upper));
             place.assert_seeks(sql.adds_in(lower, upper));

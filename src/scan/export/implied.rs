@@ -70,7 +70,7 @@ impl ExportReader<'_> {
 
 /// Blocks as they grow, row by row.
 #[derive(Default)]
-struct Blocks {
+pub(super) struct Blocks {
     done: Vec<Rows>,
     open: Option<Open>,
 }
@@ -95,23 +95,31 @@ impl Blocks {
     }
 
     /// True where there is enough for one call.
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         let enough = |open: &Open| open.byte_size() >= PART_BYTES;
         !self.done.is_empty() || self.open.as_ref().is_some_and(enough)
     }
 
-    fn push(&mut self, key: &[ValueRef<'_>], value: Option<ValueRef<'_>>, bytes: usize) {
+    pub(super) fn push(&mut self, key: &[ValueRef<'_>], value: Option<ValueRef<'_>>, bytes: usize) {
         if self.open.as_ref().is_some_and(|open| open.byte_size() + bytes > ROWS_BYTES_MAX) {
             self.close();
         }
         self.open.get_or_insert_with(|| Open::new(key)).push(key, value);
     }
 
+    /// As [`Self::push`], for a value whose reader has to do with more than its own bytes.
+    pub(super) fn push_set(&mut self, key: &[ValueRef<'_>], set: Option<&[u8]>, bytes: usize) {
+        self.push(key, set.map(ValueRef::Blob), bytes);
+        if let (Some(open), Some(set)) = (&mut self.open, set) {
+            open.more_bytes += bytes.saturating_sub(set.len());
+        }
+    }
+
     fn close(&mut self) {
         self.done.extend(self.open.take().map(Open::finish).filter(|rows| !rows.is_empty()));
     }
 
-    fn finish(mut self) -> Vec<Rows> {
+    pub(super) fn finish(mut self) -> Vec<Rows> {
         self.close();
         self.done
     }
@@ -127,6 +135,7 @@ struct Open {
     /// The key of the row before, encoded.
     last: Vec<u8>,
     key_bytes: usize,
+    more_bytes: usize,
 }
 
 impl Open {
@@ -139,12 +148,13 @@ impl Open {
             rows: 0,
             last: Vec::new(),
             key_bytes: 0,
+            more_bytes: 0,
         }
     }
 
     /// Bytes of the rows, as the receiver will hold them: with their keys.
     fn byte_size(&self) -> usize {
-        self.key_bytes + self.values.byte_size()
+        self.key_bytes + self.more_bytes + self.values.byte_size()
     }
 
     fn push(&mut self, key: &[ValueRef<'_>], value: Option<ValueRef<'_>>) {
