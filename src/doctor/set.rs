@@ -12,7 +12,7 @@ use crate::migration::{Change, Migration};
 use crate::phase::pending::pending_count;
 use crate::phase::set::EpochSet;
 use crate::phase::triggers::Closed;
-use crate::plan::{PlanError, resolve_set};
+use crate::plan::{PlanError, resolve_set, resolve_shipped_set};
 use crate::state::{ChangeRow, Phase, SetRow};
 
 pub(super) fn examine(
@@ -30,7 +30,14 @@ pub(super) fn examine(
     let Some((migration, set)) = set.filter(|_| patient.knows_crsqlite()) else {
         return Ok(Vec::new());
     };
-    let mut target = match resolve_set(&patient.conn, migration, index, set) {
+    // What was fed by deltas follows nothing, and may lack the old form.
+    let fed = matches!(change.phase, Phase::Applying | Phase::Applied);
+    let resolved = if fed {
+        resolve_shipped_set(&patient.conn, migration, index)
+    } else {
+        resolve_set(&patient.conn, migration, index, set)
+    };
+    let mut target = match resolved {
         Ok(resolved) if resolved.tables.adds && resolved.tables.removes => resolved.target,
         Ok(_) => return Ok(vec![lost(patient, change, made)]),
         Err(PlanError::Db(error)) if error.is_busy() => return Err(error),
@@ -50,7 +57,7 @@ pub(super) fn examine(
     if change.phase != Phase::Closed {
         findings.extend(epoch(patient, migration, &target, change)?);
     }
-    let followed = change.phase != Phase::Closed && target.is_followed();
+    let followed = change.phase != Phase::Closed && !fed && target.is_followed();
     if followed && !leftover::has_lost(patient, change.n)? {
         findings.extend(triggers(patient, &target, change)?);
         findings.extend(waiting(patient, change, at_work)?);
@@ -136,7 +143,7 @@ fn view(
     change: &ChangeRow,
 ) -> Result<Option<Finding>, DbError> {
     let stage = match (change.phase, change.filled) {
-        (Phase::Closed, _) => ViewStage::Alone,
+        (Phase::Closed | Phase::Applying | Phase::Applied, _) => ViewStage::Alone,
         (Phase::Open, _) if !target.is_followed() => ViewStage::Alone,
         (Phase::RollingBack, _) | (_, false) => ViewStage::Filling,
         (_, true) => ViewStage::Following,

@@ -10,6 +10,7 @@ mod feed;
 mod follow;
 mod implied;
 mod report;
+mod sets;
 mod tally;
 
 use std::io::Read;
@@ -26,18 +27,20 @@ use self::again::AgainKeys;
 use self::chain::{check_shapes, migration, open};
 use self::feed::{Batch, Fed, Feed, Position};
 use self::implied::Resolver;
-use self::tally::{Tally, Task, prove};
+use self::tally::{Tally, Task, prove, prove_slice};
 use super::job::{Applying, Job, Purpose};
 use super::proof::reader;
+use super::ready::Ready;
+use super::subject::Subject;
 use super::wal::checkpointer;
 use super::{RunError, RunOptions, Stop, fed, seed, shapes};
-use crate::db::Datum;
+use crate::db::{Datum, Table};
 use crate::delta::{ChainReader, Scope};
+use crate::layout::crsqlite::CrTable;
 use crate::layout::{Overwrite, Target};
 use crate::monitor::{Monitor, Stage};
 use crate::state::AppliedRow;
 use crate::throttle::SystemClock;
-use crate::verify::ShippedProver;
 use crate::write::{AppliedCount, Applier, Place, Prepared, Slice, WriteError, pending_rows};
 
 /// Batches on their way to the prover.
@@ -84,7 +87,7 @@ pub fn apply(
     let result =
         Apply::begin(&mut job, &header, known.stats, folder.as_deref()).and_then(|mut apply| {
             if let Some(dir) = folder.as_deref().filter(|_| known.comes_again) {
-                apply.again = AgainKeys::of_folder(dir, &apply.targets())?;
+                apply.again = AgainKeys::of_folder(dir, &apply.tables())?;
             }
             apply.run(chain)
         });
@@ -111,18 +114,36 @@ enum Replica {
 }
 
 /// One change.
-struct Column {
-    ready: Prepared,
+struct Change {
+    ready: Ready,
+    /// What belongs to the table of the objects of a set where it is one of cr-sqlite.
+    objects: Option<CrTable>,
     /// True where values of it are in the chain.
     is_shipped: bool,
     overwrite: Overwrite,
+}
+
+impl Change {
+    fn subject(&self) -> Subject {
+        match &self.ready {
+            Ready::Column(ready) => Subject::Column(Box::new(ready.target.clone())),
+            Ready::OrSet(ready) => Subject::OrSet(Box::new(ready.target.clone())),
+        }
+    }
+
+    fn table(&self) -> &Table {
+        match &self.ready {
+            Ready::Column(ready) => &ready.target.table,
+            Ready::OrSet(ready) => &ready.target.table,
+        }
+    }
 }
 
 /// One apply, as it goes.
 struct Apply<'r, 'a> {
     job: &'r mut Job<'a>,
     /// By change.
-    changes: Vec<Column>,
+    changes: Vec<Change>,
     /// How far the chain is done; not kept of one that holds only some rows.
     reached: Option<AppliedRow>,
     replica: Replica,
@@ -138,7 +159,13 @@ struct Apply<'r, 'a> {
 impl Apply<'_, '_> {
     fn run(mut self, chain: ChainReader) -> Result<ApplyReport, RunError> {
         for change in self.changes.iter_mut().filter(|change| change.is_shipped) {
-            let Prepared { target, change } = &mut change.ready;
+            let Prepared { target, change } = match &mut change.ready {
+                Ready::Column(ready) => ready,
+                Ready::OrSet(ready) => {
+                    sets::begin(self.job, &ready.target)?;
+                    continue;
+                }
+            };
             fed::begin(self.job, target, change)?;
             if let Some(stop) = seed::seed(self.job, target, change)? {
                 return Ok(self.report.stopped(&stop));
@@ -171,6 +198,9 @@ impl Apply<'_, '_> {
         if let Some(stop) = self.derive_noted()? {
             return Ok(self.report.stopped(&stop));
         }
+        if let Some(stop) = self.clear_orphans()? {
+            return Ok(self.report.stopped(&stop));
+        }
         if tally.proven() != self.report.rows {
             return Err(self.not_proven(&tally));
         }
@@ -187,9 +217,10 @@ impl Apply<'_, '_> {
     fn feed(&mut self, chain: ChainReader) -> Result<(Ended, Tally), RunError> {
         let db = self.job.db.clone();
         let gate = Arc::clone(&self.job.pace.gate);
-        let targets: Vec<(Target, Overwrite)> =
-            self.changes.iter().map(|c| (c.ready.target.clone(), c.overwrite)).collect();
-        let resolver = Resolver::open(&db, targets.iter().map(|t| &t.0), Arc::clone(&gate))?;
+        let targets: Vec<(Subject, Overwrite)> =
+            self.changes.iter().map(|c| (c.subject(), c.overwrite)).collect();
+        let tables = targets.iter().map(|(subject, _)| subject.table());
+        let resolver = Resolver::open(&db, tables, Arc::clone(&gate))?;
         let tally = Mutex::new(Tally::default());
         let kicked = self.job.pace.wal.kicked();
         let (end, ended) = bounded::<()>(0);
@@ -291,7 +322,7 @@ impl Apply<'_, '_> {
         if let Some(shipped) = self.changes.get_mut(batch.change)
             && self.replica == Replica::Fed
         {
-            shipped.ready.change.counters.rows_passed += batch.rows;
+            shipped.ready.change_mut().counters.rows_passed += batch.rows;
         }
         // No transaction of ours shows others that we live.
         self.job.pace.idle(&mut self.job.session, Duration::from_millis(1))?;
@@ -327,13 +358,13 @@ impl Apply<'_, '_> {
             return Ok(());
         };
         for slice in &batch.slices {
-            self.again.add(batch.change, &shipped.ready.target, slice)?;
+            self.again.add(batch.change, shipped.table(), slice)?;
         }
         Ok(())
     }
 
-    fn targets(&self) -> Vec<Target> {
-        self.changes.iter().map(|change| change.ready.target.clone()).collect()
+    fn tables(&self) -> Vec<Table> {
+        self.changes.iter().map(|change| change.table().clone()).collect()
     }
 
     /// Writes rows again that a proof found missing, but for those whose key came again meanwhile;
@@ -364,11 +395,15 @@ impl Apply<'_, '_> {
         reached: Option<&AppliedRow>,
         passed: u64,
     ) -> Result<AppliedCount, RunError> {
-        let Some(shipped) = self.changes.get_mut(change) else {
-            return Ok(AppliedCount::default());
+        let (shipped, change) = match self.changes.get_mut(change) {
+            None => return Ok(AppliedCount::default()),
+            Some(Change { ready: Ready::OrSet(_), .. }) => {
+                return self.write_sets(change, slices, reached, passed);
+            }
+            Some(Change { ready: Ready::Column(ready), overwrite, .. }) => (*overwrite, ready),
         };
-        let Prepared { target, change } = &mut shipped.ready;
-        let applier = Applier::new(target, self.job.migration.id.as_str(), shipped.overwrite);
+        let Prepared { target, change } = change;
+        let applier = Applier::new(target, self.job.migration.id.as_str(), shipped);
         let rows: u64 = slices.iter().map(|slice| slice.range.len() as u64).sum();
         for _ in 0..TRIES {
             match applier.write(&mut self.job.session, slices, change, reached, passed) {
@@ -399,8 +434,7 @@ impl Apply<'_, '_> {
             for (change, slice) in std::mem::take(&mut tally.unproven) {
                 let slice = self.rewrite(change, slice, &mut tally.superseded)?;
                 let Some(shipped) = self.changes.get(change) else { continue };
-                let target = &shipped.ready.target;
-                let proof = ShippedProver::new(&conn, target, shipped.overwrite).prove(&slice)?;
+                let proof = prove_slice(&conn, &shipped.subject(), shipped.overwrite, &slice)?;
                 tally.add(change, &slice, &proof);
             }
             if tally.unproven.is_empty() {
@@ -414,7 +448,7 @@ impl Apply<'_, '_> {
         let first = tally.unproven.first();
         let table = first.and_then(|(change, _)| self.changes.get(*change));
         RunError::NotProven {
-            table: table.map_or_else(String::new, |c| c.ready.target.table.name.clone()),
+            table: table.map_or_else(String::new, |c| c.table().name.clone()),
             rows: tally.unproven.iter().map(|(_, slice)| slice.range.len() as u64).sum(),
             example: first.map_or_else(String::new, |(_, slice)| {
                 let key: Vec<String> =
@@ -429,19 +463,17 @@ impl Apply<'_, '_> {
     fn fill_pending(&mut self) -> Result<Option<Stop>, RunError> {
         let mut pending = 0;
         for index in 0..self.changes.len() {
-            let Column { ready, is_shipped, overwrite } = &self.changes[index];
-            if !is_shipped {
+            if !self.changes[index].is_shipped {
                 continue;
             }
-            let (target, overwrite) = (ready.target.clone(), *overwrite);
             let conn = reader(&self.job.db)?;
-            let applier = Applier::new(&target, self.job.migration.id.as_str(), overwrite);
+            let waiting = self.waiting(index);
             let mut after: Option<Vec<Datum>> = None;
             loop {
                 if let Err(stop) = self.job.pace.before_batch(&mut self.job.session)? {
                     return Ok(Some(stop));
                 }
-                let rows = applier.pending(&conn, after.as_deref(), PENDING_ROWS)?;
+                let rows = waiting.after(&conn, after.as_deref(), PENDING_ROWS)?;
                 if rows.is_empty() {
                     break;
                 }
@@ -452,7 +484,7 @@ impl Apply<'_, '_> {
                 self.report.wrote(&count);
                 self.report.rows_deleted += count.deleted;
             }
-            pending += pending_rows(&conn, target.n)?;
+            pending += pending_rows(&conn, self.changes[index].ready.change().n)?;
         }
         self.report.rows_pending = pending;
         Ok(None)

@@ -161,7 +161,9 @@ pub(super) fn held_set(
     let mut statement = conn.prepare_cached(&sql.source_of).doing(what)?;
     let mut rows = statement.query(rusqlite::params_from_iter(key)).doing(what)?;
     let Some(row) = rows.next().doing(what)? else { return Ok(None) };
-    if let OldForm::Column { column, .. } = &target.old {
+    if let OldForm::Column { column, .. } = &target.old
+        && target.table.key.iter().all(|key| key.name != *column)
+    {
         sources.insert(column.clone(), shown(row.get(0).doing(what)?));
     }
     let mut adds = conn.prepare_cached(&sql.adds_of).doing(what)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 
+use super::epoch::ChainEpoch;
 use super::fed::is_noted;
 use super::proof::{Detail, Findings, ROUNDS, Send, prove_all, reader, split_all};
 use super::subject::Subject;
@@ -15,7 +16,7 @@ use crate::db::{DbError, Doing};
 use crate::layout::or_set::SetTarget;
 use crate::layout::{Delivery, Layout, Target};
 use crate::migration::Migration;
-use crate::plan::{PlanError, ResolvedChange, resolve_change, resolve_shipped};
+use crate::plan::{PlanError, ResolvedChange, resolve_change, resolve_shipped_change};
 use crate::split::Range;
 use crate::state::{self, ChangeRow, MigrationRow, Phase};
 use crate::verify::{LeafSet, RangeProof, RowFacts, Tree};
@@ -105,20 +106,27 @@ impl<'w> Replica<'w> {
         let closed = matches!(row.phase, Phase::Closed | Phase::Applied);
         let (mut changes, mut cannot_derive) = (Vec::new(), None);
         let known = ChangeRow::of(&conn, migration.id.as_str())?;
+        let epoch = if row.phase == Phase::Applied { ChainEpoch::of_fed(&row) } else { None };
+        let not_derived = epoch.and_then(ChainEpoch::why_not_derived);
         for (index, change) in known.iter().enumerate() {
-            let target = match resolve_change(&mut conn, migration, index) {
-                Ok(ResolvedChange::OrSet(resolved)) => {
-                    changes.push(Known::of_set(&conn, resolved.target, change)?);
-                    continue;
-                }
-                Ok(ResolvedChange::Column(resolved)) => resolved.target,
+            let resolved = match resolve_change(&mut conn, migration, index) {
                 Err(PlanError::Refused { problem, .. }) if closed => {
                     cannot_derive.get_or_insert(problem);
-                    resolve_shipped(&mut conn, migration, index)?.target
+                    resolve_shipped_change(&mut conn, migration, index)?
                 }
-                Err(error) => return Err(error.into()),
+                other => other?,
             };
-            changes.push(Known::new(&conn, target, change, row.phase)?);
+            changes.push(match resolved {
+                ResolvedChange::OrSet(set) => {
+                    if let Some(problem) = not_derived {
+                        cannot_derive.get_or_insert_with(|| problem.to_owned());
+                    }
+                    Known::of_set(&conn, set.target, change)?
+                }
+                ResolvedChange::Column(column) => {
+                    Known::new(&conn, column.target, change, row.phase)?
+                }
+            });
         }
         watch.guard(&mut conn)?;
         watch.expect(changes.iter().map(|change| change.rows_total).sum());
@@ -130,8 +138,14 @@ impl<'w> Replica<'w> {
     pub(super) fn by_values(mut self, migration: &Migration) -> Result<Self, RunError> {
         let known = ChangeRow::of(&self.conn, migration.id.as_str())?;
         for (index, change) in known.iter().enumerate() {
-            let target = resolve_shipped(&mut self.conn, migration, index)?.target;
-            self.changes[index] = Known::new(&self.conn, target, change, self.row.phase)?;
+            self.changes[index] = match resolve_shipped_change(&mut self.conn, migration, index)? {
+                ResolvedChange::Column(column) => {
+                    Known::new(&self.conn, column.target, change, self.row.phase)?
+                }
+                ResolvedChange::OrSet(set) => {
+                    Known::of_set(&self.conn, set.target.without_old_form(), change)?
+                }
+            };
         }
         Ok(Self { values_only: true, ..self })
     }
@@ -229,7 +243,8 @@ impl<'w> Replica<'w> {
                 prove_all(&self.db, target, threads, &gate, cut, detail, watch)
             }
             Subject::OrSet(target) => {
-                let set = or_set::Look { db: &self.db, target, noted: known.noted, gate: &gate };
+                let (noted, values_only) = (known.noted, self.values_only);
+                let set = or_set::Look { db: &self.db, target, noted, values_only, gate: &gate };
                 set.prove_all(threads, detail, watch).map(Findings::from)
             }
         };

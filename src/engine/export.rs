@@ -8,7 +8,7 @@ mod pool;
 mod source;
 
 pub(super) use self::pool::passing_reader;
-pub(super) use self::source::{check_keys, mode_fact, nothing_to_ship, ownership, set_ownership};
+pub(super) use self::source::{check_keys, nothing_to_ship, ownership, set_ownership};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
@@ -28,7 +28,7 @@ use self::source::{Source, check_phase, sources};
 use super::proof::reader;
 use super::segments::{SegmentSize, Segments};
 use super::subject::Subject;
-use super::{Outcome, RunError};
+use super::{Outcome, RunError, epoch};
 use crate::delta::{ChainHeader, ChainWriter, NullSink, PatientSink, SameSink, Scope, StreamSink};
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Progress, Stage};
@@ -140,7 +140,7 @@ pub fn export(
         through: None,
         regions,
         implied: 0,
-        mode: mode_fact(&conn, migration)?,
+        epoch: epoch::fact(&conn, migration)?,
         user: 0,
         noted: 0,
         missing: 0,
@@ -294,8 +294,8 @@ struct Export<'e> {
     user: u64,
     noted: u64,
     missing: u64,
-    /// What the manifest says of the mode of sets.
-    mode: Option<(&'static str, String)>,
+    /// What the manifest says of the epoch of sets.
+    epoch: Option<(&'static str, String)>,
     /// What had been left out before the change at hand.
     before: LeftOut,
     progress: Progress,
@@ -457,7 +457,7 @@ impl Export<'_> {
         let mut stats = self.segments.chain().stats().clone();
         if !stopped {
             let mut facts = vec![("rows_pending", self.noted.to_string())];
-            facts.extend(self.mode);
+            facts.extend(self.epoch);
             stats = self.segments.finish(&facts)?;
             report.digest = Some(hex(&stats.digest));
         }

@@ -1,17 +1,19 @@
 //! A replica that is fed by deltas: what makes it ready, what ends it, and how it begins to derive
 //! for itself. See `src/state/mod.rs` for the phases.
 
+use super::epoch::ChainEpoch;
 use super::job::Job;
 use super::verify::verify_fed;
 use super::{LookOptions, RunError};
 use crate::db::{DbError, Doing};
+use crate::layout::or_set::{SetTarget, ViewStage, set_note_schema, set_note_schema_drop};
 use crate::layout::{
     Target, note_schema, note_schema_drop, pending_schema, pending_schema_drop, source_trigger,
 };
 use crate::monitor::Quiet;
 use crate::plan::ResolvedChange;
 use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
-use crate::write::{Drainer, Then, WriteError, dirty_rows, pending_rows};
+use crate::write::{Drainer, Then, WriteError, dirty_rows, pending_rows, replace_view};
 
 /// Notes that one transaction settles at most.
 const NOTES: u64 = 500;
@@ -74,20 +76,59 @@ pub(super) fn adopt(job: &mut Job<'_>) -> Result<(), RunError> {
     if !matches!(phase, Some(Phase::Applying | Phase::Applied)) {
         return Ok(());
     }
-    let target = |change: &ResolvedChange| change.column().map(|r| r.target.clone());
-    let targets: Vec<Option<Target>> = job.resolved.iter().map(target).collect();
+    refuse_compacted(job)?;
+    let resolved = job.resolved.clone();
     job.session.transact_again(|conn| {
         for mut change in ChangeRow::of(conn, &id)? {
             let position = usize::try_from(change.position).unwrap_or(usize::MAX);
-            let Some(Some(target)) = targets.get(position) else { continue };
-            let target = Target { n: change.n, ..target.clone() };
-            adopt_change(conn, &target, &mut change)?;
+            match resolved.get(position) {
+                Some(ResolvedChange::Column(column)) => {
+                    let target = Target { n: change.n, ..column.target.clone() };
+                    adopt_change(conn, &target, &mut change)?;
+                }
+                Some(ResolvedChange::OrSet(set)) => {
+                    let target = SetTarget { n: change.n, ..set.target.clone() };
+                    adopt_set(conn, &target, &mut change)?;
+                }
+                None => {}
+            }
         }
         AppliedRow::remove(conn, &id)?;
         MigrationRow::set_phase(conn, &id, Phase::Filling, None)?;
         Ok(state::event(conn, &id, "adopted", "fed by deltas so far, derives from now on")?)
     })?;
     Ok(job.session.accept_schema()?)
+}
+
+/// Refuses to derive from an old form that is gone: every add would be deleted.
+fn refuse_compacted(job: &Job<'_>) -> Result<(), RunError> {
+    let row = MigrationRow::read(job.session.conn(), job.id())?;
+    if row.as_ref().and_then(ChainEpoch::of_fed) != Some(ChainEpoch::Compacted) {
+        return Ok(());
+    }
+    Err(RunError::refused(
+        job.id(),
+        "it was fed by deltas of sets whose old form is removed, so there is nothing to derive from",
+        "`dotfill apply` takes newer deltas; `dotfill close` ends it here",
+    ))
+}
+
+fn adopt_set(
+    conn: &rusqlite::Connection,
+    target: &SetTarget,
+    change: &mut ChangeRow,
+) -> Result<(), WriteError> {
+    change.phase = Phase::Filling;
+    if !is_noted(conn, target.n)? {
+        let what = "create the triggers that note keys";
+        conn.execute_batch(&set_note_schema(target)).doing(what)?;
+    }
+    replace_view(conn, target, ViewStage::Filling)?;
+    conn.execute_batch(&pending_schema_drop(target.n)).doing("drop our tables")?;
+    change.filled = false;
+    change.checkpoint = None;
+    change.counters.rows_passed = 0;
+    Ok(change.save(conn)?)
 }
 
 fn adopt_change(
@@ -135,6 +176,7 @@ pub(super) fn close(job: &mut Job<'_>) -> Result<u64, RunError> {
     job.session.transact_again(|conn| {
         for mut change in ChangeRow::of(conn, &id)? {
             conn.execute_batch(&note_schema_drop(change.n)).doing("drop our triggers")?;
+            conn.execute_batch(&set_note_schema_drop(change.n)).doing("drop our triggers")?;
             conn.execute_batch(&pending_schema_drop(change.n)).doing("drop our tables")?;
             change.phase = Phase::Closed;
             change.save(conn)?;

@@ -17,7 +17,9 @@ use crate::layout::Target;
 use crate::layout::crsqlite;
 use crate::migration::Migration;
 use crate::monitor::Monitor;
-use crate::plan::{PlanError, Resolved, ResolvedChange, resolve, resolve_change, resolve_shipped};
+use crate::plan::{
+    PlanError, Resolved, ResolvedChange, resolve, resolve_change, resolve_shipped_change,
+};
 use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase, SetRow};
 use crate::throttle::{Clock, TuningError};
 use crate::write::{Session, connect};
@@ -373,12 +375,11 @@ fn resolve_all(
         let column = |resolved: Resolved| ResolvedChange::Column(Box::new(resolved));
         resolved.push(match purpose {
             Purpose::Apply(apply) if apply.shipped.get(index) == Some(&true) => {
-                column(resolve_shipped(conn, migration, index)?)
+                resolve_shipped_change(conn, migration, index)?
             }
-            // Sets are not applied yet: this refuses them by name.
             Purpose::Apply(_) => column(resolve(conn, migration, index)?),
             Purpose::Tend if fed => match resolve_change(conn, migration, index) {
-                Err(PlanError::Refused { .. }) => column(resolve_shipped(conn, migration, index)?),
+                Err(PlanError::Refused { .. }) => resolve_shipped_change(conn, migration, index)?,
                 other => other?,
             },
             Purpose::Derive | Purpose::Tend => resolve_change(conn, migration, index)?,

@@ -12,6 +12,7 @@ mod close;
 mod difference;
 mod digest;
 mod drain;
+mod epoch;
 mod error;
 mod examine;
 mod export;

@@ -19,14 +19,12 @@ use rusqlite::Connection;
 use self::board::{Board, Work};
 use self::place::Place;
 use self::shipper::Shipper;
-use super::export::{
-    begin_stream, check_keys, mode_fact, nothing_to_ship, ownership, set_ownership, whole,
-};
+use super::export::{begin_stream, check_keys, nothing_to_ship, ownership, set_ownership, whole};
 use super::job::Job;
 use super::ready;
 use super::segments::Segments;
 use super::subject::Subject;
-use super::{Destination, RunError, RunOptions, RunReport, Stop, shapes};
+use super::{Destination, RunError, RunOptions, RunReport, Stop, epoch, shapes};
 use crate::db::Doing;
 use crate::delta::{ChainHeader, ChainWriter, DeltaError, Scope};
 use crate::layout::{Delivery, Target, reship_schema, reship_schema_drop};
@@ -529,7 +527,7 @@ fn facts(
         }
     }
     let mut facts = vec![("rows_pending", pending.to_string())];
-    facts.extend(mode_fact(job.session.conn(), job.migration)?);
+    facts.extend(epoch::fact(job.session.conn(), job.migration)?);
     Ok(facts)
 }
 

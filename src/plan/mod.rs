@@ -27,7 +27,9 @@ pub use cost::{Cost, DIGEST_BYTES_MAX, Way};
 pub use error::PlanError;
 pub use expression::expression_cost;
 pub use record::{Records, record_bytes};
-pub use resolve::{Resolved, ResolvedChange, resolve, resolve_change, resolve_shipped};
+pub use resolve::{
+    Resolved, ResolvedChange, resolve, resolve_change, resolve_shipped, resolve_shipped_change,
+};
 pub use resolve_set::{
     ResolvedSet, closed_objects, resolve_set, resolve_set_at, resolve_shipped_set,
 };

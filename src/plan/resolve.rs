@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::triggers::{UserTrigger, user_triggers};
-use super::{PlanError, ResolvedSet, choose, resolve_set};
+use super::{PlanError, ResolvedSet, choose, resolve_set, resolve_shipped_set};
 use crate::db::{Datum, Environment, Table, environment, expr, quote::ident};
 use crate::layout::crsqlite::{self, CrTable};
 use crate::layout::{Delivery, Layout, Target};
@@ -110,6 +110,26 @@ pub fn resolve(
         table,
     };
     Ok(Resolved { target, column_exists: existing, why: delivery.why, triggers, environment })
+}
+
+/// Resolves change number `index` of the migration, of whatever kind, for values that come from
+/// elsewhere.
+///
+/// # Errors
+/// As [`resolve_shipped`] and [`resolve_shipped_set`].
+pub fn resolve_shipped_change(
+    conn: &mut Connection,
+    migration: &Migration,
+    index: usize,
+) -> Result<ResolvedChange, PlanError> {
+    match &migration.changes[index] {
+        Change::Column(_) => {
+            Ok(ResolvedChange::Column(Box::new(resolve_shipped(conn, migration, index)?)))
+        }
+        Change::OrSet(_) => {
+            Ok(ResolvedChange::OrSet(Box::new(resolve_shipped_set(conn, migration, index)?)))
+        }
+    }
 }
 
 /// Resolves change number `index` for values that come from elsewhere: the expression is neither

@@ -10,6 +10,7 @@ pub mod or_set;
 mod prover;
 mod report;
 mod shipped;
+mod shipped_set;
 mod tree;
 
 pub use compare::{Compared, LeafVerdict, compare_leaves};
@@ -19,6 +20,7 @@ pub use keys::{KEYS_BYTES_MAX, KeySum, KeySummer, KeysOfRange, KeysReport, Table
 pub use prover::{ProofError, Prover, RangeProof};
 pub use report::{ChangeDigest, DigestProblem, DigestReport};
 pub use shipped::{ShippedProof, ShippedProver};
+pub use shipped_set::SetShippedProver;
 pub use tree::{FactHasher, Leaf, RowColumns, RowFacts, Tree, leaves_of, root, shape};
 
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 //! lock and whether anybody else wrote meanwhile.
 
 mod apply;
+mod apply_set;
 mod drain;
 mod error;
 mod fill;
@@ -14,12 +15,13 @@ mod seed;
 mod session;
 
 pub use apply::{AppliedCount, Applier, Place, Slice, pending_rows};
+pub use apply_set::{Difference, SetApplier, is_clocked, ours_of};
 pub use drain::{Drained, Drainer, Then, any_dirty, dirty_rows};
 pub use error::WriteError;
 pub use fill::{BatchCount, Filler};
 pub use prepare::{Prepared, prepare};
 pub(crate) use prepare_set::replace_view;
-pub use prepare_set::{PreparedSet, prepare_set};
+pub use prepare_set::{PreparedSet, prepare_fed_set, prepare_set};
 pub use reship::Reship;
 pub use seed::Seeder;
 pub use session::{Committed, Session, connect, wal_pages};

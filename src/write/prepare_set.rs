@@ -36,6 +36,30 @@ pub fn prepare_set(
     migration: &str,
     position: usize,
 ) -> Result<PreparedSet, WriteError> {
+    prepare_as(session, resolved, migration, position, true)
+}
+
+/// As [`prepare_set`], for adds that come from elsewhere: nothing is noted, and the view shows the
+/// new form alone, so that the old form need not be here.
+///
+/// # Errors
+/// As [`prepare_set`].
+pub fn prepare_fed_set(
+    session: &mut Session<'_>,
+    resolved: &ResolvedSet,
+    migration: &str,
+    position: usize,
+) -> Result<PreparedSet, WriteError> {
+    prepare_as(session, resolved, migration, position, false)
+}
+
+fn prepare_as(
+    session: &mut Session<'_>,
+    resolved: &ResolvedSet,
+    migration: &str,
+    position: usize,
+    derives: bool,
+) -> Result<PreparedSet, WriteError> {
     let position = i64::try_from(position).unwrap_or(i64::MAX);
     let known = ChangeRow::of(session.conn(), migration)?;
     let known = known.into_iter().find(|c| c.position == position);
@@ -43,8 +67,10 @@ pub fn prepare_set(
     let change = if let Some(change) = known {
         change
     } else {
-        let made =
-            session.transact(|conn| create(conn, resolved, &mut target, migration, position))?;
+        let made = session.transact(|conn| {
+            let at = (migration, position);
+            create(conn, resolved, &mut target, at, derives)
+        })?;
         session.accept_schema()?;
         made.value
     };
@@ -73,15 +99,18 @@ fn create(
     conn: &Connection,
     resolved: &ResolvedSet,
     target: &mut SetTarget,
-    migration: &str,
-    position: i64,
+    (migration, position): (&str, i64),
+    derives: bool,
 ) -> Result<ChangeRow, WriteError> {
     target.n = state::next_change_number(conn)?;
     let made = row(resolved, target.n);
     make_tables(conn, target, &made)?;
     made.insert(conn)?;
-    conn.execute_batch(&set_note_schema(target)).doing("create the triggers that note keys")?;
-    replace_view(conn, target, ViewStage::Filling)?;
+    if derives {
+        conn.execute_batch(&set_note_schema(target)).doing("create the triggers that note keys")?;
+    }
+    let stage = if derives { ViewStage::Filling } else { ViewStage::Alone };
+    replace_view(conn, target, stage)?;
     let change = ChangeRow {
         n: target.n,
         migration: migration.to_owned(),

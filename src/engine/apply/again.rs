@@ -10,10 +10,9 @@ use rusqlite::Connection;
 use rusqlite::types::ToSqlOutput;
 
 use crate::db::quote::list;
-use crate::db::{DbError, Doing};
+use crate::db::{DbError, Doing, Table};
 use crate::delta::{ChainReader, Coming, Item, Keys, Rows};
 use crate::engine::RunError;
-use crate::layout::{KeyMatch, Target};
 use crate::write::{Place, Slice};
 
 /// The keys of all changes.
@@ -34,13 +33,13 @@ impl AgainKeys {
     }
 
     /// Those of the chain in a folder, as far as it goes.
-    pub(super) fn of_folder(dir: &Path, targets: &[Target]) -> Result<Self, RunError> {
+    pub(super) fn of_folder(dir: &Path, tables: &[Table]) -> Result<Self, RunError> {
         let mut keys = Self::new();
         let mut chain = ChainReader::open_directory(dir)?;
         let header = chain.header().clone();
         while let Some(item) = chain.next_item()? {
             let Item::Segment(segment) = item else { continue };
-            let Some(target) = targets.get(segment.change()) else { continue };
+            let Some(table) = tables.get(segment.change()) else { continue };
             if segment.coming() != Some(Coming::Again) {
                 continue;
             }
@@ -52,7 +51,7 @@ impl AgainKeys {
                     continue;
                 }
                 let slice = Slice { range: 0..rows.len(), rows: Arc::new(rows), place };
-                keys.add(segment.change(), target, &slice)?;
+                keys.add(segment.change(), table, &slice)?;
                 place = slice.place.after(slice.rows.len());
             }
         }
@@ -68,11 +67,11 @@ impl AgainKeys {
     pub(super) fn add(
         &mut self,
         change: usize,
-        target: &Target,
+        table: &Table,
         slice: &Slice,
     ) -> Result<(), DbError> {
         let what = "remember the rows that come again";
-        self.make_table(change, target)?;
+        self.make_table(change, table)?;
         let (Some(conn), Some(statements)) = (&self.conn, self.changes.get(&change)) else {
             return Ok(());
         };
@@ -92,7 +91,7 @@ impl AgainKeys {
     }
 
     /// The temporary database, with the table of a change.
-    fn make_table(&mut self, change: usize, target: &Target) -> Result<(), DbError> {
+    fn make_table(&mut self, change: usize, table: &Table) -> Result<(), DbError> {
         let what = "make a temporary database";
         if self.conn.is_none() {
             let conn = Connection::open("").doing(what)?;
@@ -101,7 +100,7 @@ impl AgainKeys {
             self.conn = Some(conn);
         }
         if let (Some(conn), Entry::Vacant(entry)) = (&self.conn, self.changes.entry(change)) {
-            let (ddl, statements) = statements(change, target);
+            let (ddl, statements) = statements(change, table);
             conn.execute_batch(&ddl).doing(what)?;
             entry.insert(statements);
         }
@@ -140,10 +139,10 @@ impl AgainKeys {
 }
 
 /// The table of a change, and the statements on it. Keys are equal where the table's own are.
-fn statements(change: usize, target: &Target) -> (String, Statements) {
-    let keys = KeyMatch::side_columns(target, 'k');
+fn statements(change: usize, table: &Table) -> (String, Statements) {
+    let keys: Vec<String> = (1..=table.key.len()).map(|i| format!("k{i}")).collect();
     let declared =
-        target.table.key.iter().zip(&keys).map(|(key, k)| {
+        table.key.iter().zip(&keys).map(|(key, k)| {
             format!("{k} {} COLLATE {}", key.affinity.declaration(), key.collation)
         });
     let names = list(keys.iter().cloned());

@@ -5,13 +5,17 @@ use std::path::Path;
 use super::again::AgainKeys;
 use super::chain::is_of;
 use super::report::ApplyReport;
-use super::{Apply, Column, Replica};
+use super::{Apply, Change, Replica};
+use crate::db::Table;
 use crate::delta::{ChainHeader, ChainStats, Scope};
 use crate::engine::job::Job;
+use crate::engine::ready::Ready;
 use crate::engine::{RunError, shapes};
 use crate::layout::Overwrite;
+use crate::layout::crsqlite::CrTable;
+use crate::plan::ResolvedChange;
 use crate::state::{AppliedRow, MigrationRow, Phase};
-use crate::write::{Prepared, WriteError, prepare};
+use crate::write::{WriteError, prepare, prepare_fed_set, prepare_set};
 
 impl<'r, 'a> Apply<'r, 'a> {
     /// Makes every change ready: column, side tables, and whose cells are users' already.
@@ -40,14 +44,15 @@ impl<'r, 'a> Apply<'r, 'a> {
         };
         let mut changes = Vec::new();
         for (index, shape) in header.shapes.iter().enumerate() {
-            let mut ready = prepare_again(job, index)?;
+            let mut ready = prepare_again(job, index, replica)?;
             let is_shipped = shapes::is_shipped(shape);
             if is_shipped && replica == Replica::Fed && !partial {
                 let total = known.as_ref().and_then(|stats| stats.rows.get(index));
-                ready.change.rows_total = total.copied().unwrap_or(0);
-                ready.change.counters.rows_passed = 0;
+                ready.change_mut().rows_total = total.copied().unwrap_or(0);
+                ready.change_mut().counters.rows_passed = 0;
             }
-            changes.push(Column { ready, is_shipped, overwrite });
+            let objects = CrTable::find(job.session.conn(), table_of(&ready))?;
+            changes.push(Change { ready, objects, is_shipped, overwrite });
         }
         let reached = if partial { None } else { Some(reached(job, folder)?) };
         let (reached, was_proven) = reached.map_or((None, false), |(row, p)| (Some(row), p));
@@ -73,16 +78,31 @@ fn reached(job: &mut Job<'_>, folder: Option<&Path>) -> Result<(AppliedRow, bool
 }
 
 /// Makes a change ready, looking again where the schema was changed meanwhile.
-fn prepare_again(job: &mut Job<'_>, index: usize) -> Result<Prepared, RunError> {
+fn prepare_again(job: &mut Job<'_>, index: usize, replica: Replica) -> Result<Ready, RunError> {
     let id = job.id().to_owned();
-    let Some(resolved) = job.resolved[index].column().cloned() else {
-        return Err(RunError::refused(&id, "deltas hold no sets", "`dotfill run` derives them"));
-    };
+    let resolved = job.resolved[index].clone();
     for _ in 0..10 {
-        match prepare(&mut job.session, resolved.clone(), &id, index) {
+        let session = &mut job.session;
+        let ready = match &resolved {
+            ResolvedChange::Column(resolved) => {
+                prepare(session, (**resolved).clone(), &id, index).map(Ready::Column)
+            }
+            ResolvedChange::OrSet(set) if replica == Replica::Fed => {
+                prepare_fed_set(session, set, &id, index).map(Ready::OrSet)
+            }
+            ResolvedChange::OrSet(set) => prepare_set(session, set, &id, index).map(Ready::OrSet),
+        };
+        match ready {
             Err(WriteError::SchemaChanged) => job.session.accept_schema()?,
             other => return Ok(other?),
         }
     }
     Err(WriteError::SchemaChanged.into())
+}
+
+fn table_of(ready: &Ready) -> &Table {
+    match ready {
+        Ready::Column(ready) => &ready.target.table,
+        Ready::OrSet(ready) => &ready.target.table,
+    }
 }

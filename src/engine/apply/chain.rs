@@ -15,8 +15,8 @@ use crate::delta::{
 };
 use crate::engine::proof::reader;
 use crate::engine::{RunError, shapes};
-use crate::migration::Migration;
-use crate::plan::{PlanError, resolve_shipped};
+use crate::migration::{Change, Migration};
+use crate::plan::{PlanError, resolve_shipped, resolve_shipped_set};
 use crate::state::AppliedRow;
 
 /// How often a signal is looked for while a stream has not begun.
@@ -128,11 +128,20 @@ pub(super) fn check_shapes(
         if !shapes::is_shipped(shape) {
             continue;
         }
-        let target = resolve_shipped(&mut conn, migration, index)?.target;
-        if let Some(problem) = shapes::misfit(shape, &target) {
+        let (table, problem) = match migration.changes.get(index) {
+            Some(Change::OrSet(_)) => {
+                let target = resolve_shipped_set(&conn, migration, index)?.target;
+                (target.table.sql(), shapes::misfit_of_set(shape, &target))
+            }
+            Some(Change::Column(_)) | None => {
+                let target = resolve_shipped(&mut conn, migration, index)?.target;
+                (target.table.sql(), shapes::misfit(shape, &target))
+            }
+        };
+        if let Some(problem) = problem {
             return Err(RunError::refused(
                 migration.id.as_str(),
-                format!("the deltas do not fit table {}: {problem}", target.table.sql()),
+                format!("the deltas do not fit table {table}: {problem}"),
                 "give the table the same key and column type as where they were exported",
             ));
         }

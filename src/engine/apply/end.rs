@@ -1,10 +1,13 @@
 //! What is recorded when the chain has ended, or the job has.
 
 use super::report::ApplyReport;
-use super::{Apply, Replica};
+use super::{Apply, Replica, sets};
 use crate::engine::drain::drain_all;
+use crate::engine::fed::is_noted;
 use crate::engine::proof::reader;
-use crate::engine::{RunError, Stop, fed};
+use crate::engine::ready::Ready;
+use crate::engine::subject::Subject;
+use crate::engine::{RunError, Stop, fed, or_set};
 use crate::layout::{Delivery, Layout, Target};
 use crate::plan::resolve;
 use crate::state::{self, AppliedRow, ChangeRow, MigrationRow, Phase};
@@ -21,7 +24,7 @@ impl Apply<'_, '_> {
         let done = self.changes();
         let replica = self.replica;
         self.job.session.transact_again(|conn| {
-            for (target, change) in &done {
+            for (subject, change) in &done {
                 let mut change = change.clone();
                 change.phase = becomes.unwrap_or(change.phase);
                 if becomes.is_some() {
@@ -30,7 +33,10 @@ impl Apply<'_, '_> {
                     change.rows_total = change.counters.rows_passed;
                 }
                 change.save(conn)?;
-                end_notes(conn, replica, target)?;
+                match subject {
+                    Subject::Column(target) => end_notes(conn, replica, target)?,
+                    Subject::OrSet(target) => sets::end_notes(conn, target)?,
+                }
             }
             if let Some(reached) = &reached {
                 reached.save(conn)?;
@@ -52,10 +58,23 @@ impl Apply<'_, '_> {
             return Ok(None);
         }
         for (index, column) in self.changes.iter_mut().enumerate().filter(|(_, c)| c.is_shipped) {
-            let change = &mut column.ready.change;
-            if !any_dirty(self.job.session.conn(), change.n)? {
+            if !is_noted(self.job.session.conn(), column.ready.change().n)?
+                || !any_dirty(self.job.session.conn(), column.ready.change().n)?
+            {
                 continue;
             }
+            let change = match &mut column.ready {
+                Ready::Column(ready) => &mut ready.change,
+                Ready::OrSet(set) => {
+                    let before = set.change.counters.rows_written;
+                    let left = or_set::drain_all(self.job, set)?;
+                    self.report.rows_derived += set.change.counters.rows_written - before;
+                    match left {
+                        Ok(_) => continue,
+                        Err(stop) => return Ok(Some(stop)),
+                    }
+                }
+            };
             let mut conn = reader(&self.job.db)?;
             let mut target = resolve(&mut conn, self.job.migration, index)?.target;
             target.n = change.n;
@@ -71,10 +90,10 @@ impl Apply<'_, '_> {
     }
 
     /// All changes, those without shipped values too.
-    fn changes(&self) -> Vec<(Target, ChangeRow)> {
+    fn changes(&self) -> Vec<(Subject, ChangeRow)> {
         self.changes
             .iter()
-            .map(|change| (change.ready.target.clone(), change.ready.change.clone()))
+            .map(|change| (change.subject(), change.ready.change().clone()))
             .collect()
     }
 }

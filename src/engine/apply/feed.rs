@@ -9,6 +9,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::implied::{Resolver, Unlike};
 use crate::delta::{ChainHeader, ChainReader, Coming, DeltaError, Item, Keys, Rows, Segment};
 use crate::engine::RunError;
+use crate::engine::epoch::ChainEpoch;
 use crate::state::AppliedRow;
 use crate::write::{Place, Slice};
 
@@ -81,6 +82,8 @@ pub(super) struct End {
     pub whole: bool,
     pub segments: u64,
     pub bytes: u64,
+    /// What the last manifest says of the epoch of sets.
+    pub epoch: Option<ChainEpoch>,
 }
 
 /// A decoded block.
@@ -303,18 +306,22 @@ impl Part {
 /// Reads, verifies and decodes the chain until it ends, or nobody listens.
 fn decode(mut chain: ChainReader, follow: bool, blocks: &Sender<Sent>) -> Result<(), DeltaError> {
     let header = chain.header().clone();
+    let mut epoch = None;
     loop {
         let listened = match chain.next_item()? {
             Some(Item::Segment(segment)) => send_blocks(&segment, &header, blocks)?,
-            Some(Item::Manifest(_)) => true,
+            Some(Item::Manifest(manifest)) => {
+                epoch = ChainEpoch::of_facts(&manifest.facts);
+                true
+            }
             None if follow => {
-                let listened = blocks.send(Sent::Idle(end(&chain))).is_ok();
+                let listened = blocks.send(Sent::Idle(end(&chain, epoch))).is_ok();
                 std::thread::sleep(POLL);
                 listened
             }
             None => {
                 // Who no longer listens needs no end either.
-                let _ = blocks.send(Sent::End(end(&chain)));
+                let _ = blocks.send(Sent::End(end(&chain, epoch)));
                 false
             }
         };
@@ -324,9 +331,10 @@ fn decode(mut chain: ChainReader, follow: bool, blocks: &Sender<Sent>) -> Result
     }
 }
 
-fn end(chain: &ChainReader) -> End {
+fn end(chain: &ChainReader, epoch: Option<ChainEpoch>) -> End {
     let stats = chain.stats();
-    End { whole: chain.is_whole(), segments: u64::from(stats.segments), bytes: stats.bytes }
+    let (whole, segments) = (chain.is_whole(), u64::from(stats.segments));
+    End { whole, segments, bytes: stats.bytes, epoch }
 }
 
 /// Decodes the blocks of one segment; false where nobody listens.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::tally::Tally;
-use super::{Apply, Replica};
+use super::{Apply, Replica, sets};
+use crate::engine::ready::Ready;
 use crate::engine::{RunError, Stop, fed};
 use crate::monitor::Stage;
 use crate::state::{MigrationRow, Phase};
@@ -36,7 +37,13 @@ impl Apply<'_, '_> {
     fn something_has_arrived(&mut self) -> Result<bool, RunError> {
         let mut arrived = false;
         for change in self.changes.iter_mut().filter(|change| change.is_shipped) {
-            let Prepared { target, change } = &mut change.ready;
+            let Prepared { target, change } = match &mut change.ready {
+                Ready::Column(ready) => ready,
+                Ready::OrSet(set) => {
+                    arrived |= sets::has_arrived(self.job.session.conn(), &set.target)?;
+                    continue;
+                }
+            };
             if self.replica == Replica::Derives || !any_dirty(self.job.session.conn(), target.n)? {
                 continue;
             }

@@ -21,7 +21,7 @@ use crate::db::{Datum, DbError, Doing, Table};
 use crate::delta::{Column, ImpliedKeys, KeyDigest, Keys, ROWS_BYTES_MAX, Rows};
 use crate::engine::RunError;
 use crate::engine::proof::reader;
-use crate::layout::{RangeSql, Target};
+use crate::layout::RangeSql;
 
 /// A block that implies keys which this replica does not have.
 #[derive(Clone, Debug)]
@@ -45,14 +45,14 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    /// Reads the tables of `targets`; holds `gate` while it holds a snapshot.
+    /// Reads these tables; holds `gate` while it holds a snapshot.
     pub(super) fn open<'t>(
         db: &Path,
-        targets: impl Iterator<Item = &'t Target>,
+        tables: impl Iterator<Item = &'t Table>,
         gate: Arc<RwLock<()>>,
     ) -> Result<Self, DbError> {
-        let tables = targets.map(|target| {
-            let mut table = target.table.clone();
+        let tables = tables.map(|table| {
+            let mut table = table.clone();
             table.walk_by_key();
             table
         });
@@ -103,7 +103,7 @@ impl Resolver {
 impl Apply<'_, '_> {
     /// Remembers a block whose keys are not those of this replica.
     pub(super) fn unlike(&mut self, unlike: &Unlike) -> Result<(), RunError> {
-        let table = self.changes.get(unlike.change).map(|change| &change.ready.target.table.name);
+        let table = self.changes.get(unlike.change).map(|change| &change.table().name);
         if unlike.is_done && self.was_proven {
             self.report.rows_changed += unlike.rows;
         } else {

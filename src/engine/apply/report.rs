@@ -7,8 +7,9 @@ use super::feed::{Batch, End};
 use super::implied::Unlike;
 use super::tally::Tally;
 use crate::db::{DbError, to_json};
+use crate::engine::epoch::ChainEpoch;
 use crate::engine::job::Job;
-use crate::engine::{Outcome, Stop};
+use crate::engine::{Outcome, Stop, epoch};
 use crate::split::Position;
 use crate::state::MigrationRow;
 use crate::write::AppliedCount;
@@ -31,6 +32,9 @@ pub struct ApplyReport {
     /// Rows of the whole chain, where that is known beforehand.
     #[serde(skip)]
     pub(super) rows_total: Option<u64>,
+    /// Where the sets of the chain stood, of a migration with sets.
+    #[serde(skip)]
+    pub(super) epoch: Option<ChainEpoch>,
     /// Cells that we wrote.
     pub rows_written: u64,
     /// Rows whose cell was right already.
@@ -94,6 +98,7 @@ impl ApplyReport {
             segments: 0,
             rows: 0,
             rows_total,
+            epoch: None,
             rows_written: 0,
             rows_unchanged: 0,
             rows_noted: 0,
@@ -118,6 +123,7 @@ impl ApplyReport {
     pub(super) fn end(&mut self, end: End) {
         self.segments = end.segments;
         self.delta_bytes = end.bytes;
+        self.epoch = end.epoch.or(self.epoch);
     }
 
     pub(super) fn fed(&mut self, batch: &Batch) {
@@ -178,13 +184,17 @@ impl ApplyReport {
 
     /// What is kept of it in the database.
     pub(super) fn proof(&self) -> Value {
-        json!({
+        let mut proof = json!({
             "rows": self.rows,
             "rows_user_written": self.rows_user_written,
             "rows_pending": self.rows_pending,
             "rows_deleted": self.rows_deleted,
             "rows_derived": self.rows_derived,
-        })
+        });
+        if let Some(told) = self.epoch {
+            proof[epoch::FACT] = json!(told.as_str());
+        }
+        proof
     }
 
     pub(super) fn complete(&mut self) {

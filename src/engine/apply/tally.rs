@@ -4,11 +4,14 @@ use std::path::Path;
 
 use crossbeam::channel::Receiver;
 use parking_lot::{Mutex, RwLock};
+use rusqlite::Connection;
 
+use crate::db::DbError;
 use crate::engine::RunError;
 use crate::engine::proof::reader;
-use crate::layout::{Overwrite, Target};
-use crate::verify::{ShippedProof, ShippedProver};
+use crate::engine::subject::Subject;
+use crate::layout::Overwrite;
+use crate::verify::{SetShippedProver, ShippedProof, ShippedProver};
 use crate::write::Slice;
 
 /// What proofs of batches have found so far.
@@ -43,13 +46,26 @@ impl Tally {
     }
 }
 
+/// Proves one slice of a change, of either kind.
+pub(super) fn prove_slice(
+    conn: &Connection,
+    subject: &Subject,
+    overwrite: Overwrite,
+    slice: &Slice,
+) -> Result<ShippedProof, DbError> {
+    match subject {
+        Subject::Column(target) => ShippedProver::new(conn, target, overwrite).prove(slice),
+        Subject::OrSet(target) => SetShippedProver::new(conn, target, overwrite).prove(slice),
+    }
+}
+
 /// What is proven: rows of one change.
 pub(super) type Task = (usize, Vec<Slice>);
 
 /// Proves batches until the channel ends.
 pub(super) fn prove(
     db: &Path,
-    targets: &[(Target, Overwrite)],
+    targets: &[(Subject, Overwrite)],
     tasks: &Receiver<Task>,
     gate: &RwLock<()>,
     tally: &Mutex<Tally>,
@@ -57,11 +73,10 @@ pub(super) fn prove(
     let conn = reader(db)?;
     for (change, slices) in tasks {
         let Some((target, overwrite)) = targets.get(change) else { continue };
-        let mut prover = ShippedProver::new(&conn, target, *overwrite);
         for slice in slices {
             let proof = {
                 let _reading = gate.read();
-                prover.prove(&slice)?
+                prove_slice(&conn, target, *overwrite, &slice)?
             };
             tally.lock().add(change, &slice, &proof);
         }

@@ -13,7 +13,7 @@ use crate::layout::{Delivery, ExportSql, Layout, Target};
 use crate::migration::{Change, Migration};
 use crate::plan::{PlanError, resolve, resolve_set_at, resolve_shipped, resolve_shipped_set};
 use crate::scan::Ownership;
-use crate::state::{self, ChangeRow, MigrationRow, ModeRow, Phase};
+use crate::state::{self, ChangeRow, MigrationRow, Phase};
 
 /// The phase, where there is something to export.
 pub(super) fn check_phase(
@@ -176,18 +176,6 @@ pub(in crate::engine) fn ownership(
         }
         (Layout::Plain, false) => Ownership::Value,
     })
-}
-
-/// What the manifest says of a migration with sets: the mode in which its chain ends. In
-/// `compact-old` no old form is left from which a receiver could derive.
-pub(in crate::engine) fn mode_fact(
-    conn: &Connection,
-    migration: &Migration,
-) -> Result<Option<(&'static str, String)>, RunError> {
-    if !migration.changes.iter().any(|change| matches!(change, Change::OrSet(_))) {
-        return Ok(None);
-    }
-    Ok(Some(("mode", ModeRow::read(conn, migration.id.as_str())?.mode.to_string())))
 }
 
 /// Refuses rows that cannot be named elsewhere.

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use super::look_again;
 use crate::db::quote::ident;
 use crate::db::{DbError, Doing, Table};
+use crate::engine::fed::is_noted;
 use crate::engine::job::Job;
 use crate::engine::proof::reader;
 use crate::engine::{RunError, Stop};
@@ -37,7 +38,10 @@ pub(in crate::engine) fn roll_back(
     ready: &mut PreparedSet,
     cleared: &mut Cleared,
 ) -> Result<Option<Stop>, RunError> {
-    show_old_form(job, &ready.target)?;
+    // A set that was fed has no frontier, and may lack the old form: its adds just go.
+    if is_noted(job.session.conn(), ready.target.n)? {
+        show_old_form(job, &ready.target)?;
+    }
     loop {
         match clear(job, &ready.target, cleared) {
             Err(RunError::Write(WriteError::SchemaChanged)) => look_again(job, &ready.target)?,

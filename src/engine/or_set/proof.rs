@@ -50,7 +50,7 @@ pub(in crate::engine) fn prove(
     let gate = std::sync::Arc::clone(&job.pace.gate);
     let noted = ready.target.is_followed();
     let (db, threads) = (job.db.clone(), job.threads());
-    let look = Look { db: &db, target: &ready.target, noted, gate: &gate };
+    let look = Look { db: &db, target: &ready.target, noted, values_only: false, gate: &gate };
     let findings = prove_heard(job, |watch| look.prove_all(threads, None, Some(watch)))?;
     Ok(findings.ok_or(Stop::Interrupted))
 }
@@ -64,6 +64,8 @@ pub(in crate::engine) struct Look<'l> {
     pub target: &'l SetTarget,
     /// True while others' changes are noted.
     pub noted: bool,
+    /// True where the adds are not held against the old form.
+    pub values_only: bool,
     /// Held by readers while they hold a snapshot.
     pub gate: &'l RwLock<()>,
 }
@@ -130,6 +132,9 @@ impl Look<'_> {
             watch.guard(&mut conn)?;
         }
         let mut prover = SetProver::new(&conn, self.target, self.noted);
+        if self.values_only {
+            prover = prover.values_only();
+        }
         if let Some(detail) = detail {
             prover = prover.with_facts(detail.leaves, detail.wanted);
         }

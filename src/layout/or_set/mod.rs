@@ -16,6 +16,7 @@
 //! elements of the old form, but for those that have a clock row of a deletion, and but for objects
 //! that are noted. That is a function of what the replicas share.
 
+mod apply;
 mod export;
 mod notes;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod tables;
 mod target;
 mod view;
 
+pub use apply::SetApplySql;
 pub use export::SetExportSql;
 pub use notes::{
     set_note_schema, set_note_schema_drop, set_note_tables, set_note_triggers,

@@ -177,6 +177,21 @@ fn statements_seek() {
             place.assert_seeks(of_one);
         }
         sql.is_clocked.iter().for_each(|sql| place.assert_seeks(sql));
+        let (n, table) = (place.target.n, &place.target.table);
+        place.conn.execute_batch(&crate::layout::pending_schema(n, table)).expect("a side table");
+        let apply = SetApplySql::new(&place.target, None);
+        let of_one = [
+            &apply.exists,
+            &apply.add_pending,
+            &apply.remove_pending,
+            &apply.is_pending,
+            &apply.select_pending[1],
+            &apply.select_orphans[1],
+        ];
+        of_one.into_iter().for_each(|sql| place.assert_seeks(sql));
+        for sql in apply.select_pending.iter().chain(&apply.select_orphans) {
+            place.assert_is_not_sorted(sql);
+        }
         for shipped in [true, false].map(|noted| SetExportSql::new(&place.target, noted)) {
             let all = [Some(shipped.select_one.as_str()), shipped.clocked_one.as_deref()];
             let ranges = [false, true]

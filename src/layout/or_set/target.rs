@@ -115,6 +115,12 @@ impl SetTarget {
         format!("_dotfill_frontier_{}", self.n)
     }
 
+    /// The name of the table of shipped sets whose object has not arrived.
+    #[must_use]
+    pub fn pending_table(&self) -> String {
+        format!("_dotfill_pending_{}", self.n)
+    }
+
     /// True while the old form is followed: its changes are noted.
     #[must_use]
     pub fn is_followed(&self) -> bool {
@@ -125,6 +131,16 @@ impl SetTarget {
     #[must_use]
     pub fn cohort_table(&self) -> String {
         format!("_dotfill_cohort_{}", self.n)
+    }
+
+    /// The same for a comparison of keys and adds alone, where the old form may be absent, or does
+    /// not lead; whoever compares takes no element from it.
+    #[must_use]
+    pub fn without_old_form(self) -> Self {
+        // A column that is certainly there, so that every statement is sound.
+        let column = self.table.key.first().map_or_else(String::new, |key| key.name.clone());
+        let format = SetFormat::Csv;
+        Self { old: OldForm::Column { column, format }, ..self }
     }
 
     /// The name of the old form: the column, or the table of rows.
