@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::units;
 use crate::db::quote::ident;
-use crate::plan::{ChangePlan, Cost, Estimate, Plan, UserTrigger};
+use crate::plan::{ChangePlan, Cost, Estimate, Plan, SetPlan, UserTrigger};
 
 /// Columns of a terminal that the text fits into.
 const WIDTH: usize = 100;
@@ -40,13 +40,30 @@ fn render_change(out: &mut String, change: &ChangePlan, replicas: u64) {
     out.push('\n');
     wrap(out, "  ", &legend(change, replicas));
     let triggers: Vec<String> = change.triggers.iter().map(trigger).collect();
-    section(out, "cells:", &cells(change));
+    match &change.set {
+        None => section(out, "cells:", &cells(change)),
+        Some(set) => section(out, "elements:", &elements(set)),
+    }
     section(out, "owes:", &change.owes);
     section(out, "your triggers that would fire:", &triggers);
     section(out, "hints:", &change.hints);
 }
 
 fn headline(change: &ChangePlan) -> String {
+    if let Some(set) = &change.set {
+        return format!(
+            "{}.{} as {}, {}, {}: {} objects of {} B, {} key{}",
+            ident(&change.table),
+            ident(&change.column),
+            ident(&set.adds),
+            ident(&set.removes),
+            ident(&set.view),
+            units::count(change.rows),
+            units::count(change.row_bytes),
+            change.key_kind,
+            if change.replicated { ", replicated by cr-sqlite" } else { "" },
+        );
+    }
     format!(
         "{}.{} ({}): {} rows of {} B, {}, {}{}",
         ident(&change.table),
@@ -119,8 +136,9 @@ fn legend(change: &ChangePlan, replicas: u64) -> String {
             units::count(n)
         ),
     };
+    let rows = if change.set.is_some() { "objects" } else { "rows" };
     format!(
-        "* is what run does. {fleet} Measured on a sample of {} rows.",
+        "* is what run does. {fleet} Measured on a sample of {} {rows}.",
         units::count(change.sample_rows)
     )
 }
@@ -145,6 +163,19 @@ fn cells(change: &ChangePlan) -> Vec<String> {
     say("with a value other than NULL", &cells.with_value);
     if change.column_exists {
         say("users', left alone", &cells.users);
+    }
+    lines
+}
+
+/// What is known of the elements of a set.
+fn elements(set: &SetPlan) -> Vec<String> {
+    let how = if set.how == "counted" { "" } else { " (from the sample; --exact counts)" };
+    let mut lines = vec![
+        format!("in the old form: {}{how}", estimate(&set.elements)),
+        format!("adds to write: {}{how}", estimate(&set.to_write)),
+    ];
+    for (what, count) in &set.flawed {
+        lines.push(format!("malformed, {what}: {} seen", units::count(*count)));
     }
     lines
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::subject::Subject;
 use crate::db::quote::{ident, list};
 use crate::db::{Datum, DbError, Doing, to_json};
-use crate::layout::or_set::{OldForm, SetSql, SetTarget};
+use crate::layout::or_set::{OldForm, SetApplySql, SetSql, SetTarget};
 use crate::layout::{KeyMatch, Target};
 
 /// Bytes of a text or blob that are shown.
@@ -158,12 +158,17 @@ pub(super) fn held_set(
     let what = "look at an object that differs";
     let sql = SetSql::new(target);
     let mut sources = Map::new();
-    let mut statement = conn.prepare_cached(&sql.source_of).doing(what)?;
+    // A replica that cannot derive may lack the old form.
+    let column = match &target.old {
+        OldForm::Column { column, .. } => Some(column).filter(|c| target.table.column(c).is_some()),
+        OldForm::Rows { .. } => None,
+    };
+    let exists = SetApplySql::new(target, None).exists;
+    let object = if column.is_some() { &sql.source_of } else { &exists };
+    let mut statement = conn.prepare_cached(object).doing(what)?;
     let mut rows = statement.query(rusqlite::params_from_iter(key)).doing(what)?;
     let Some(row) = rows.next().doing(what)? else { return Ok(None) };
-    if let OldForm::Column { column, .. } = &target.old
-        && target.table.key.iter().all(|key| key.name != *column)
-    {
+    if let Some(column) = column {
         sources.insert(column.clone(), shown(row.get(0).doing(what)?));
     }
     let mut adds = conn.prepare_cached(&sql.adds_of).doing(what)?;

@@ -142,9 +142,7 @@ impl<'w> Replica<'w> {
                 ResolvedChange::Column(column) => {
                     Known::new(&self.conn, column.target, change, self.row.phase)?
                 }
-                ResolvedChange::OrSet(set) => {
-                    Known::of_set(&self.conn, set.target.without_old_form(), change)?
-                }
+                ResolvedChange::OrSet(set) => Known::of_set(&self.conn, set.target, change)?,
             };
         }
         Ok(Self { values_only: true, ..self })

@@ -42,12 +42,11 @@ pub fn key_digest(
     watch.guard(&mut conn)?;
     let mut tables: Vec<TableKeys> = Vec::new();
     for change in &migration.changes {
-        let change = match change {
-            Change::Column(change) => change,
-            // No rows of sets are shipped.
-            Change::OrSet(_) => continue,
+        let name = match change {
+            Change::Column(change) => &change.table,
+            Change::OrSet(change) => &change.table,
         };
-        let mut table = Table::read(&conn, &change.table)?;
+        let mut table = Table::read(&conn, name)?;
         if tables.iter().any(|known| known.table == table.name) {
             continue;
         }

@@ -492,10 +492,19 @@ impl<'r, 'a> Run<'r, 'a> {
 
     /// Settles what was noted between two modes; returns how many notes were taken.
     fn settle(&mut self, follower: &mut modes::Follower) -> Result<Result<u64, Stop>, RunError> {
-        Ok(follower.settle(self.job)?.map(|settling| {
+        let settled = follower.settle(self.job)?.map(|settling| {
             self.report.change_records_written += settling.settled.records;
             settling.notes
-        }))
+        });
+        let counters = Counters {
+            rows_passed: self.report.rows_total,
+            change_records_written: self.report.change_records_written,
+            ..Counters::default()
+        };
+        Ok(match (settled, over_budget(self.job, &counters)) {
+            (Ok(_), Some(why)) if counters.change_records_written > 0 => Err(Stop::Budget(why)),
+            (settled, _) => settled,
+        })
     }
 
     /// Drains until told to stop.

@@ -16,10 +16,10 @@ pub(super) fn check(
     resolved: &[ResolvedChange],
     tuning: &Tuning,
 ) -> Result<(), RunError> {
-    // What a set will need is not predicted; a full disk stops it, resumable.
-    let columns = || resolved.iter().filter_map(ResolvedChange::column);
-    let is_set = columns().count() < resolved.len();
-    if is_set || !columns().any(|change| change.target.delivery.writes_cells()) {
+    let writes = |change: &ResolvedChange| {
+        change.column().is_none_or(|change| change.target.delivery.writes_cells())
+    };
+    if !resolved.iter().any(writes) {
         return Ok(());
     }
     let Ok(stat) = rustix::fs::statvfs(db) else {

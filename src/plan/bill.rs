@@ -9,7 +9,9 @@ use serde::Serialize;
 use super::cells::Cells;
 use super::cost::{Cost, Scale, Tried, Way, impossible};
 use super::resolve::{Resolved, resolve};
+use super::resolve_set::resolve_set_at;
 use super::sample::{Original, Sample};
+use super::set::{SetPlan, plan_set};
 use super::trial::{Measured, Trial};
 use super::triggers::UserTrigger;
 use super::{PlanError, advice, number};
@@ -95,6 +97,9 @@ pub struct ChangePlan {
     pub owes: Vec<String>,
     /// What may be wrong or better otherwise.
     pub hints: Vec<String>,
+    /// More about a set, whose rows are objects and whose cells are elements; absent for a column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<SetPlan>,
 }
 
 impl ChangePlan {
@@ -137,7 +142,11 @@ pub fn plan(path: &Path, migration: &Migration, options: &PlanOptions) -> Result
     for (index, change) in migration.changes.iter().enumerate() {
         let change = match change {
             Change::Column(change) => change,
-            Change::OrSet(_) => return Err(super::resolve::no_column(migration, index)),
+            Change::OrSet(_) => {
+                let set = resolve_set_at(&conn, migration, index)?;
+                changes.push(plan_set(&conn, &set, options)?);
+                continue;
+            }
         };
         let resolved = resolve(&mut conn, migration, index)?;
         changes.push(planner.change(&conn, change, resolved)?);
@@ -200,6 +209,7 @@ impl Planner<'_> {
             costs,
             owes: advice::owes(&resolved),
             hints: advice::hints(&resolved, &sample, tried.derive.as_ref()),
+            set: None,
             triggers: resolved.triggers,
         })
     }

@@ -18,6 +18,7 @@ mod resolve;
 mod resolve_set;
 mod sample;
 mod schema;
+mod set;
 mod trial;
 mod triggers;
 
@@ -34,4 +35,5 @@ pub use resolve_set::{
     ResolvedSet, closed_objects, resolve_set, resolve_set_at, resolve_shipped_set,
 };
 pub use schema::{SchemaStatement, schema};
+pub use set::SetPlan;
 pub use triggers::UserTrigger;

@@ -13,12 +13,12 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use crate::db::quote::{ident, text};
-use crate::db::{DbError, Doing};
+use crate::db::{Datum, DbError, Doing};
 use crate::layout::crsqlite::CrTable;
 use crate::layout::{Layout, Target};
 
 /// `col_version`, `db_version`, `cl` and `seq` of 8 bytes each, and a site of 16.
-const FIXED_BYTES: usize = 4 * 8 + 16;
+pub(super) const FIXED_BYTES: usize = 4 * 8 + 16;
 
 /// Change records, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -103,6 +103,20 @@ fn packed(key: &str) -> String {
     )
 }
 
+/// The bytes of one column of a packed key, as [`packed`] has them in SQL.
+pub(super) fn packed_bytes(value: &Datum) -> u64 {
+    let whole = |number: u64| u64::from((64 - number.leading_zeros()).div_ceil(8));
+    match value {
+        Datum::Null => 1,
+        Datum::Real(_) => 9,
+        Datum::Integer(i) => 1 + u64::try_from(*i).map_or(8, whole),
+        Datum::Text(bytes) | Datum::Blob(bytes) => {
+            let length = bytes.len() as u64;
+            1 + whole(length) + length
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +145,9 @@ mod tests {
             let sql = format!("SELECT {} FROM (SELECT {value} AS k)", packed("k"));
             let got: i64 = conn.query_row(&sql, [], |row| row.get(0)).expect(value);
             assert_eq!(got, want, "{value}");
+            let sql = format!("SELECT {value}");
+            let datum: Datum = conn.query_row(&sql, [], |row| row.get(0)).expect(value);
+            assert_eq!(i64::try_from(packed_bytes(&datum)), Ok(want), "{value}");
         }
     }
 }

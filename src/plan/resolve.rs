@@ -214,8 +214,8 @@ fn site<'m>(
 pub(super) fn no_column(migration: &Migration, index: usize) -> PlanError {
     PlanError::refused(
         migration.at(index, "kind"),
-        "kind = \"or_set\" cannot be planned, exported or applied by this version",
-        "each replica derives the adds for itself: `dotfill run` on every one",
+        "kind = \"or_set\" has no column",
+        "this is a fault of dotfill",
     )
 }
 

@@ -115,7 +115,7 @@ fn connect(path: &Path) -> Result<Connection, DbError> {
     Ok(conn)
 }
 
-fn create(original: &Connection, path: &Path) -> Result<Connection, DbError> {
+pub(super) fn create(original: &Connection, path: &Path) -> Result<Connection, DbError> {
     let what = "make the plan's sample";
     let encoding: String =
         original.query_row("PRAGMA encoding", [], |row| row.get(0)).doing(what)?;

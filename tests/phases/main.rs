@@ -21,6 +21,7 @@ mod a_kill_at_any_commit_is_resumed;
 mod a_replaced_runner_of_a_mode_writes_nothing;
 mod beside_a_corrosion_agent_nothing_is_published;
 mod compaction_leaves_nothing_that_comes_back;
+mod deltas_of_a_closed_epoch;
 mod doctor_and_verify_know_epochs;
 mod quarantined_writes_are_replayed_or_dropped;
 mod random_histories_of_three_replicas_end_equal;

@@ -16,6 +16,7 @@ mod steal;
 mod watch;
 
 mod a_kill_at_any_commit_is_resumed;
+mod a_kill_of_shipped_sets_is_resumed;
 mod a_last_proof_of_a_set_hears_signals;
 mod a_replaced_runner_of_a_set_writes_nothing;
 mod a_run_ships_the_sets_that_it_fills;
@@ -28,5 +29,7 @@ mod replicas_are_compared_and_doctored;
 mod replicas_converge;
 mod sets_are_read_as_an_independent_implementation_does;
 mod sets_are_shipped_to_replicas_that_cannot_derive;
+mod shipped_sets_meet_replication;
+mod the_plan_of_a_set_is_what_it_costs;
 mod what_does_not_fit_is_refused_and_unchanged;
 mod what_is_malformed_is_named_or_counted;

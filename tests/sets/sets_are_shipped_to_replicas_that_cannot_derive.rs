@@ -315,7 +315,8 @@ fn what_does_not_fit_is_refused_and_nothing_is_written() {
     export(&job, &dir);
     let text_keys = plain_db("CREATE TABLE projects (id TEXT PRIMARY KEY, tags TEXT)");
     let other_adds = plain_db(
-        "CREATE TABLE projects (id INTEGER PRIMARY KEY); CREATE TABLE tag_adds (id INTEGER)",
+        "CREATE TABLE projects (id INTEGER PRIMARY KEY); \
+         CREATE TABLE tag_adds (id INTEGER PRIMARY KEY)",
     );
     let other_view = plain_db(
         "CREATE TABLE projects (id INTEGER PRIMARY KEY); CREATE VIEW tags_visible AS SELECT 1",

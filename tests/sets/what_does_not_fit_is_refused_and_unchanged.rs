@@ -1,10 +1,8 @@
 //! What cannot be translated is refused by file, line and remedy, before anything is written; and what
 //! another migration or command is about is not touched.
 
-use dotfill::engine::{self, ExportOptions};
 use dotfill::migration::Migration;
-use dotfill::monitor::Quiet;
-use dotfill::plan::{PlanOptions, plan, schema};
+use dotfill::plan::schema;
 
 use crate::common::{Replica, plain_db};
 use crate::set::{PROJECTS, SetJob, migration, rows, tags};
@@ -143,30 +141,6 @@ fn tables_of_another_migration_are_refused() {
     );
     let said = SetJob::new(db.db(), other.unwrap()).refusal();
     assert!(said.contains("\"TAG_REMOVES\" is made by migration tags-v2 here"), "{said}");
-}
-
-/// Deltas of sets come later: until then these say so by name.
-#[test]
-fn what_is_done_with_columns_only_refuses_a_set() {
-    let db = plain_db(PROJECTS);
-    let job = SetJob::new(db.db(), tags("json", ""));
-    job.run();
-    let folder = db.folder().join("deltas");
-    let to = engine::Destination::Folder(folder);
-    let said = engine::export(
-        db.path().unwrap().as_ref(),
-        &job.migration,
-        to,
-        &ExportOptions::default(),
-        &Quiet,
-    )
-    .expect_err("a refusal")
-    .to_string();
-    assert!(said.contains("kind = \"or_set\" cannot be planned, exported or applied"), "{said}");
-    let said = plan(db.path().unwrap().as_ref(), &job.migration, &PlanOptions::default())
-        .expect_err("a refusal")
-        .to_string();
-    assert!(said.contains("migration.toml:3: kind = \"or_set\" cannot be planned"), "{said}");
 }
 
 /// What `dotfill schema` prints is what `run` accepts.

@@ -131,7 +131,8 @@ impl Look<'_> {
         if let Some(watch) = watch {
             watch.guard(&mut conn)?;
         }
-        let mut prover = SetProver::new(&conn, self.target, self.noted);
+        let without = self.values_only.then(|| self.target.clone().without_old_form());
+        let mut prover = SetProver::new(&conn, without.as_ref().unwrap_or(self.target), self.noted);
         if self.values_only {
             prover = prover.values_only();
         }
