@@ -4,7 +4,10 @@
 mod export;
 pub mod or_set;
 
-pub use export::{Bound, ExportReader, Exported, Next, Ownership, SetExportReader, TooLarge};
+pub(crate) use export::ProvenColumns;
+pub use export::{
+    Bound, ExportReader, Exported, Next, Ownership, ProvenRows, SetExportReader, TooLarge,
+};
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;

@@ -11,10 +11,12 @@ use std::collections::HashSet;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params_from_iter};
 
+use super::exported::KEY_BYTES_MAX;
 use super::implied::Blocks;
-use super::{Bound, Exported, KEY_BYTES_MAX, Next, TooLarge, Verdict, rest};
+use super::{Bound, Exported, Next, TooLarge, rest};
 use crate::db::{Datum, DbError, Doing};
 use crate::delta::{CELL_BYTES, ROWS_BYTES_MAX, set_value};
+use crate::layout::Verdict;
 use crate::layout::or_set::{SetExportSql, SetSql, SetTarget};
 use crate::split::{Position, Range, Splitter};
 use crate::transform::dot::DotDeriver;
@@ -323,7 +325,8 @@ impl Exported {
         self.too_large = too_large(key, bytes);
         if self.too_large.is_none() {
             let value = set_value(set);
-            self.push_value(key.iter().map(Datum::as_ref), ValueRef::Blob(&value), bytes);
+            let parts = key.iter().map(Datum::as_ref);
+            self.push_sized(key.len(), parts, ValueRef::Blob(&value), bytes);
         }
     }
 }
