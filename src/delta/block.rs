@@ -10,8 +10,11 @@
 //! | 8 | 1 | how keys are told: 0 shipped, 1 implied, 2 implied with absent rows |
 //! | 9 | 2 | u16 LE, columns: for shipped keys the key columns and the value, else 1 |
 //! | 11 | | for implied keys: `implied`, see below; for 2 then `absent` |
-//! | | | each column, keys first, the value last: u32 LE bytes, then `column` ([`super::codec`]), or `sets` ([`super::codec::sets`]) for the value where the shape says so |
+//! | | | each column, keys first, the value last: u32 LE bytes, then `column` ([`super::codec`]) |
 //! | end - 32 | 32 | BLAKE3 of all bytes before |
+//!
+//! Where the shape says that values are sets, the last one is no `column` but `sets`
+//! ([`super::codec::sets`]).
 //!
 //! `implied`: `bytes` of the first key, `bytes` of the last key (the values of each as
 //! [`crate::db::encode`] writes them, one after the other), 32 bytes key digest

@@ -77,7 +77,7 @@ struct Found {
 }
 
 /// What writing the sample's adds cost.
-#[derive(Default)]
+#[derive(Clone)]
 struct Trial {
     grown: u64,
     wal: u64,
@@ -99,7 +99,8 @@ pub(super) fn plan_set(
     let looked = began.elapsed().as_secs_f64();
     let folder = Folder::create()?;
     let derive = planner.trial(&folder, &sample, false)?;
-    let naive = planner.trial(&folder, &sample, resolved.replicated)?;
+    let naive =
+        if resolved.replicated { planner.trial(&folder, &sample, true)? } else { derive.clone() };
     let state_bytes = planner.state_bytes(&folder)?;
     let counted = if options.exact { Some(planner.look(u64::MAX, false)?) } else { None };
     let known = counted.as_ref().unwrap_or(&sample);

@@ -67,7 +67,10 @@
 //! rows are written. In a plain table they stay, as the only memory of what users write. `apply`
 //! goes on from both phases, `run` makes the replica derive for itself from then on, `rollback` sets
 //! our cells back to NULL, `close` ends it where nothing is pending, `forget` ends it in any case.
-//! A replica that derives (`open`) stays `open`: deltas only fill what it lacks.
+//! A replica that derives (`open`) stays `open`: deltas only fill what it lacks. A set has no triggers
+//! while it is fed, and its view shows the new form alone: whose an add is can be told from the add.
+//! `_dotfill_pending_<n>` holds set values there; the proof that is kept with `applied` says in which
+//! epoch the sets of the chain were.
 //!
 //! # Invariants
 //! A checkpoint, the counters beside it and the rows that they count change in one transaction.

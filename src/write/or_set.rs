@@ -137,12 +137,12 @@ impl<'t> SetWriter<'t> {
         for key in &keys {
             count.notes += 1;
             let known = !seen.insert(encoded(key)) || key.contains(&Datum::Null);
+            if !known && reships {
+                // Even where nothing changes: while it was noted, it was not shipped.
+                self.reship.add(conn, key)?;
+            }
             if !known && !is_closed(conn, self.target, &self.sql, key)? {
                 self.reconcile(conn, key, &mut dots, &mut count)?;
-                if reships {
-                    // Even where nothing changed: while it was noted, it was not shipped.
-                    self.reship.add(conn, key)?;
-                }
             }
         }
         execute(conn, &self.sql.forget, &[Datum::Integer(last)])?;

@@ -6,10 +6,9 @@ use std::path::Path;
 
 use dotfill::engine::{self, CompareOptions, Deltas, Destination, ExportOptions, Outcome, Verdict};
 use dotfill::monitor::Quiet;
-use dotfill::state::Mode;
 use rusqlite::Connection;
 
-use crate::common::{PlainDb, plain_db};
+use crate::common::{PlainDb, dotfill, migration_file, plain_db};
 use crate::plain::Plain;
 use crate::scenario::{PROJECTS, tags};
 
@@ -63,6 +62,29 @@ fn closed(policy: &str) -> (PlainDb, Plain) {
     (db, job)
 }
 
+/// Removes the old form, with the acknowledgements that this takes.
+fn compact(db: &PlainDb, policy: &str) {
+    let toml = migration_file(db.folder(), &tags(policy));
+    let fleet = db.folder().join("fleet");
+    std::fs::create_dir(&fleet).unwrap();
+    std::fs::write(fleet.join("fleet.toml"), "[[replica]]\nid = \"a\"\n").unwrap();
+    let at = [toml.as_str(), "--db", db.db(), "--fleet", fleet.to_str().unwrap()];
+    let stated = [
+        "--replica",
+        "a",
+        "--oldest-client",
+        "4.8.0",
+        "--writers-on-new-form",
+        "--old-clients-blocked",
+        "--repair-tools-moved",
+        "--snapshots-moved",
+        "--dashboards-moved",
+    ];
+    dotfill(&[&["ack"], &at[..], &stated[..]].concat()).expect_code(0);
+    let to = ["--to", "compact-old", "--no-export"];
+    dotfill(&[&["advance"], &at[..], &to[..]].concat()).expect_code(0);
+}
+
 /// A joiner to which the CRDT layer has brought objects, removes and users' adds.
 fn joiner(of: &PlainDb, toml: &str) -> (PlainDb, Plain) {
     let db = plain_db(PROJECTS);
@@ -102,7 +124,7 @@ fn a_late_joiner_shows_what_the_others_show() {
 fn nothing_is_derived_from_an_old_form_that_is_gone() {
     let (a, job) = closed("translate");
     // What a user has removed stays so: the old form is emptied all the same.
-    job.advance(Mode::CompactOld);
+    compact(&a, "translate");
     assert_eq!(texts(&a, "SELECT count(*) || '' FROM projects WHERE tags IS NOT NULL"), ["0"]);
     let dir = a.folder().join("deltas");
     export(&job, &dir);
@@ -110,6 +132,8 @@ fn nothing_is_derived_from_an_old_form_that_is_gone() {
     apply(&late, &dir);
     let want = texts(&a, SHOWN);
     assert_eq!((texts(&b, SHOWN), want.len()), (want.clone(), 3));
+    let step = late.try_advance(&Plain::asked(crate::plain::STEPS[0]), &Quiet);
+    assert!(step.expect_err("a step").to_string().contains("has no mode of its own"));
     let error = engine::run(&late.db, &late.migration, &late.options, &Quiet).expect_err("refused");
     assert!(error.to_string().contains("nothing to derive from"), "{error}");
     assert_eq!(texts(&b, SHOWN), want);

@@ -53,7 +53,11 @@ fn execute(verb: &str, folder: &Path, monitor: &dyn Monitor) {
         "apply" => try_apply(&folder.join("b.db"), &dir, crsqlite, monitor).map(|r| r.outcome),
         _ => try_run_shipping(&job, &dir, monitor).map(|r| r.outcome),
     };
-    assert_eq!(outcome.unwrap(), Outcome::Complete, "{verb}");
+    match outcome {
+        // One that was killed after its last commit had completed too.
+        Err(error) if verb == "run" && error.to_string().contains("whole chain of it already") => {}
+        other => assert_eq!(other.unwrap(), Outcome::Complete, "{verb}"),
+    }
 }
 
 /// The child's half: no test of its own.

@@ -25,6 +25,7 @@ use super::job::Job;
 use crate::migration::Migration;
 use crate::phase::set::{EpochSet, numbers};
 use crate::plan::ResolvedChange;
+use crate::state::{MigrationRow, Phase};
 
 /// The sets of a migration that this database has begun.
 pub(super) fn sets_of(job: &Job<'_>) -> Result<Vec<EpochSet>, RunError> {
@@ -36,6 +37,19 @@ pub(super) fn sets_of(job: &Job<'_>) -> Result<Vec<EpochSet>, RunError> {
     begun(conn, job.migration, targets.collect())
 }
 
+/// Refuses a replica that was fed by deltas: it follows no old form, so it has no mode of its own.
+fn refuse_fed(conn: &Connection, id: &str) -> Result<(), RunError> {
+    let phase = MigrationRow::read(conn, id)?.map(|row| row.phase);
+    if !matches!(phase, Some(Phase::Applying | Phase::Applied)) {
+        return Ok(());
+    }
+    Err(RunError::refused(
+        id,
+        "it was fed by deltas here and follows no old form, so it has no mode of its own",
+        "`dotfill run` has this replica derive for itself from now on; then it takes the modes too",
+    ))
+}
+
 /// Gives every set the number that it has here.
 fn begun(
     conn: &Connection,
@@ -43,6 +57,7 @@ fn begun(
     targets: Vec<(usize, crate::layout::or_set::SetTarget)>,
 ) -> Result<Vec<EpochSet>, RunError> {
     let id = migration.id.as_str();
+    refuse_fed(conn, id)?;
     let numbers = numbers(conn, id)?;
     let mut sets = Vec::new();
     for (position, mut target) in targets {
