@@ -149,6 +149,8 @@ struct Apply<'r, 'a> {
     replica: Replica,
     /// True while everything that is there was applied and found, up to a manifest.
     is_idle: bool,
+    /// What `PRAGMA data_version` said when it was last looked whether objects have arrived.
+    data_version: Option<i64>,
     /// True where an earlier call has applied and proven this chain, as far as it was then.
     was_proven: bool,
     /// The keys that came again, or will as far as is known: of a folder, those of the whole chain.

@@ -106,7 +106,7 @@ impl<'w> Replica<'w> {
         let closed = matches!(row.phase, Phase::Closed | Phase::Applied);
         let (mut changes, mut cannot_derive) = (Vec::new(), None);
         let known = ChangeRow::of(&conn, migration.id.as_str())?;
-        let epoch = if row.phase == Phase::Applied { ChainEpoch::of_fed(&row) } else { None };
+        let epoch = if closed { ChainEpoch::of_fed(&row) } else { None };
         let not_derived = epoch.and_then(ChainEpoch::why_not_derived);
         for (index, change) in known.iter().enumerate() {
             let resolved = match resolve_change(&mut conn, migration, index) {

@@ -3,12 +3,15 @@
 //! never touches what is not its own.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
 
-use dotfill::engine::{self, ExportOptions, LookOptions, Verdict};
+use dotfill::engine::{self, Deltas, ExportOptions, LookOptions, RunOptions, Verdict};
 use dotfill::monitor::Quiet;
 use rusqlite::Connection;
 
-use crate::common::{PlainDb, plain_db};
+use crate::common::{PlainDb, eventually, plain_db};
 use crate::deltas::{apply, assert_same, compare, export, export_with, sets, try_apply};
 use crate::set::{PROJECTS, SetJob, dot, migration, rows, tags, visible};
 
@@ -328,4 +331,23 @@ fn what_does_not_fit_is_refused_and_nothing_is_written() {
         assert!(error.to_string().contains(word), "{error}");
         assert_eq!(rows(db, "SELECT * FROM sqlite_schema"), before);
     }
+}
+
+#[test]
+fn following_fills_objects_when_they_arrive() {
+    let (a, job, b) = pair();
+    let dir = a.folder().join("deltas");
+    export(&job, &dir);
+    b.execute_batch("DELETE FROM projects WHERE id > 45").unwrap();
+    let options = RunOptions { follow: true, ..RunOptions::default() };
+    let cancel = Arc::clone(&options.cancel);
+    let (db, deltas) = (Path::new(b.db()).to_owned(), Deltas::Folder(dir));
+    let follower = thread::spawn(move || engine::apply(&db, deltas, &options, &Quiet));
+    let count = |sql: &str| b.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap_or(0);
+    eventually("five sets wait", || count("SELECT count(*) FROM _dotfill_pending_1") == 5);
+    b.execute_batch("INSERT INTO projects (id) VALUES (46), (50)").unwrap();
+    eventually("two have arrived", || count("SELECT count(*) FROM tag_adds WHERE id > 45") == 4);
+    cancel.store(true, Ordering::Relaxed);
+    let report = follower.join().unwrap().unwrap();
+    assert_eq!((report.rows_arrived, report.rows_pending), (2, 3));
 }

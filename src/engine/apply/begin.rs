@@ -58,7 +58,17 @@ impl<'r, 'a> Apply<'r, 'a> {
         let (reached, was_proven) = reached.map_or((None, false), |(row, p)| (Some(row), p));
         let report = ApplyReport::new(&id, known.map(|stats| stats.rows.iter().sum()));
         let again = AgainKeys::new();
-        Ok(Self { job, changes, reached, replica, is_idle: false, was_proven, again, report })
+        Ok(Self {
+            job,
+            changes,
+            reached,
+            replica,
+            is_idle: false,
+            data_version: None,
+            was_proven,
+            again,
+            report,
+        })
     }
 }
 

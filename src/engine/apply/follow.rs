@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::tally::Tally;
 use super::{Apply, Replica, sets};
+use crate::db::Doing;
 use crate::engine::ready::Ready;
 use crate::engine::{RunError, Stop, fed};
 use crate::monitor::Stage;
@@ -36,11 +37,13 @@ impl Apply<'_, '_> {
     /// Others have written: settles whose the cells are. A replica that derives does so by itself.
     fn something_has_arrived(&mut self) -> Result<bool, RunError> {
         let mut arrived = false;
+        let others_wrote = self.others_wrote()?;
         for change in self.changes.iter_mut().filter(|change| change.is_shipped) {
             let Prepared { target, change } = match &mut change.ready {
                 Ready::Column(ready) => ready,
                 Ready::OrSet(set) => {
-                    arrived |= sets::has_arrived(self.job.session.conn(), &set.target)?;
+                    let conn = self.job.session.conn();
+                    arrived |= others_wrote && sets::has_arrived(conn, &set.target)?;
                     continue;
                 }
             };
@@ -52,6 +55,17 @@ impl Apply<'_, '_> {
             fed::settle(self.job, target, change)?;
         }
         Ok(arrived)
+    }
+
+    /// True where others have committed since this was asked last.
+    fn others_wrote(&mut self) -> Result<bool, RunError> {
+        let version = self
+            .job
+            .session
+            .conn()
+            .query_row("PRAGMA data_version", [], |row| row.get(0))
+            .doing("look whether others have written")?;
+        Ok(self.data_version.replace(version) != Some(version))
     }
 
     /// More of the chain has come.
