@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use dotfill::engine::{self, AckOptions, AdvanceOptions, Outcome};
 use dotfill::migration::Migration;
@@ -28,7 +29,7 @@ const NEW_FORM: &str = "
 
 /// The site of a replica, the same in every run.
 fn site(at: usize) -> Vec<u8> {
-    vec![0xa0 + at as u8; 16]
+    vec![[0xa0, 0xa1, 0xa2, 0xa3][at]; 16]
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -154,7 +155,7 @@ fn reach(replicas: &[Replica], migration: &Migration, fleet: &Path, stage: Stage
                 oldest_client: Some("4.8.0".to_owned()),
                 readiness: Readiness::default(),
             };
-            engine::acknowledge(replica.path(), migration, &asked, &Default::default()).unwrap();
+            engine::acknowledge(replica.path(), migration, &asked, &AtomicBool::default()).unwrap();
         }
         for replica in replicas {
             let asked: AdvanceOptions = asked(*to, Some(fleet.to_owned()), *percent);

@@ -8,14 +8,15 @@ use dotfill::monitor::Quiet;
 use dotfill::phase::ack::Readiness;
 use dotfill::state::Mode;
 
-use super::form::{Form, KEYS, key, members};
-use super::model::{Dot, Source};
+use super::form::{Form, KEYS, Set, key, members};
+use super::model::Source;
+use super::seen::Seen;
 use super::step::{OLD_CLIENT, REPLICAS, Way};
 use super::story::{
     CONVERGENCE, ENFORCEMENT, NO_DROP, STABLE, Story, Told, asked, command, hold, options,
-    write_old,
 };
 use super::world::{World, read_old};
+use super::writes::write_old;
 
 impl<W: World> Story<'_, W> {
     /// Ends the history: `late` where the old client's replica is upgraded now, `whim` decides what an
@@ -76,6 +77,10 @@ impl<W: World> Story<'_, W> {
         (0..REPLICAS).filter(|at| self.models[*at].filled).collect()
     }
 
+    fn seen(&self, at: usize) -> Seen {
+        Seen::of(self.rules.form, self.world.app(at))
+    }
+
     /// Replicas show the same. Where all rows of the new form are replicated alike, a replica whose
     /// epoch is open takes its old form's word for it: there it is compared with its like.
     fn convergence(&self) -> Told {
@@ -89,12 +94,15 @@ impl<W: World> Story<'_, W> {
             W::CLOCKS
                 || (0..KEYS).all(|o| self.models[a].is_closed(o) == self.models[b].is_closed(o))
         };
-        for a in self.begun() {
-            for b in self.begun().into_iter().filter(|b| *b > a && alike(a, *b)) {
-                let (one, other) =
-                    (self.models[a].view(&self.rules), self.models[b].view(&self.rules));
-                hold(one == other, CONVERGENCE, || {
-                    format!("{a} shows {one:?}, and {b} shows {other:?}")
+        let seen: Vec<(usize, Seen)> =
+            self.begun().into_iter().map(|at| (at, self.seen(at))).collect();
+        for (i, (a, one)) in seen.iter().enumerate() {
+            for (b, other) in seen[i + 1..].iter().filter(|(b, _)| alike(*a, *b)) {
+                hold(one.shown == other.shown, CONVERGENCE, || {
+                    format!("{a} shows {:?}, and {b} shows {:?}", one.shown, other.shown)
+                })?;
+                hold(one.removes == other.removes, CONVERGENCE, || {
+                    format!("{a} has removed {:?}, and {b} {:?}", one.removes, other.removes)
                 })?;
             }
         }
@@ -106,39 +114,31 @@ impl<W: World> Story<'_, W> {
 
     /// Every fact is shown, was removed, or is listed.
     fn nothing_dropped(&self) -> Told {
-        let removed = |at: usize, dot: &Dot| self.models[at].removes.contains(dot);
         for at in self.begun() {
-            let shown = self.models[at].view(&self.rules);
+            let seen = self.seen(at);
             for add in self.ledger.user_adds.union(&self.ledger.fresh) {
-                let stands = shown.contains(&(add.object, add.element))
-                    || removed(at, &add.dot)
-                    || !self.models[at].has(add.object);
+                let stands = seen.shown.contains(&(add.object, add.element))
+                    || seen.removes.contains(&add.dot)
+                    || !seen.has(add.object);
                 hold(stands, NO_DROP, || format!("{at} does not show the add {add:?}"))?;
             }
-            for (object, element) in &shown {
-                let live = self.models[at]
-                    .adds_of(*object)
-                    .any(|add| add.element == *element && !removed(at, &add.dot));
-                hold(live, NO_DROP, || {
-                    format!("{at} shows {element} of {object}, which was removed")
+            for (object, element) in &seen.shown {
+                hold(seen.stands(*object, *element), NO_DROP, || {
+                    format!("{at} shows {element} of {}, which was removed", key(*object))
                 })?;
             }
-            self.open_objects_show_their_old_form(at, &shown)?;
+            self.open_objects_show_their_old_form(at, &seen)?;
+            self.arrivals_are_shown_or_listed(at, &seen)?;
         }
-        self.arrivals_are_shown_or_listed()?;
         self.removes_have_a_reason()
     }
 
-    fn open_objects_show_their_old_form(
-        &self,
-        at: usize,
-        shown: &BTreeSet<(usize, usize)>,
-    ) -> Told {
+    fn open_objects_show_their_old_form(&self, at: usize, seen: &Seen) -> Told {
         let model = &self.models[at];
-        for object in model.old.texts.keys().filter(|object| !model.is_closed(**object)) {
+        for object in seen.old.texts.keys().filter(|object| !model.is_closed(**object)) {
             for element in members(model.old_set(&self.rules, *object).unwrap_or(0)) {
-                let stands = shown.contains(&(*object, element))
-                    || model.removes.contains(&self.rules.dot(*object, element));
+                let stands = seen.shown.contains(&(*object, element))
+                    || seen.removes.contains(&self.rules.dot(*object, element));
                 hold(stands, NO_DROP, || {
                     format!("{at} does not show {element} of {}'s old form", key(*object))
                 })?;
@@ -147,27 +147,27 @@ impl<W: World> Story<'_, W> {
         Ok(())
     }
 
-    /// What arrived in a closed epoch is shown, was removed, or is in quarantine.
-    fn arrivals_are_shown_or_listed(&self) -> Told {
-        for (at, object, source) in &self.ledger.arrived {
-            let model = &self.models[*at];
+    /// What arrived in a closed epoch is shown, was removed, or is in quarantine. What arrived for an
+    /// object before it was deleted, or got another key, went with it.
+    fn arrivals_are_shown_or_listed(&self, at: usize, seen: &Seen) -> Told {
+        let stays = |object: usize| {
+            let model = &self.models[at];
+            seen.has(object) && model.is_closed(object) && !self.ledger.went.contains(&object)
+        };
+        for (_, object, source) in self.ledger.arrived.iter().filter(|(to, ..)| *to == at) {
             let set = match source {
+                _ if !stays(*object) => 0,
                 Source::Text(text) => text.map_or(0, |number| self.rules.form.elements(number)),
                 Source::Element(element) => 1 << element,
             };
-            let listed = |element: usize| {
-                model.held.iter().any(|held| {
-                    (held.object, held.source) == (*object, *source) && held.new >> element & 1 == 1
-                })
-            };
-            if !model.has(*object) || !model.is_closed(*object) {
-                continue;
-            }
             for element in members(set) {
-                let stands = model.new_set(*object) >> element & 1 == 1
-                    || model.removes.contains(&self.rules.dot(*object, element))
-                    || listed(element);
-                hold(stands || self.went(*object), NO_DROP, || {
+                let listed = |(o, s, new): &(usize, Source, Set)| {
+                    (o, s) == (object, source) && new >> element & 1 == 1
+                };
+                let known = seen.stands(*object, element)
+                    || seen.removes.contains(&self.rules.dot(*object, element))
+                    || seen.held.iter().any(listed);
+                hold(known, NO_DROP, || {
                     format!(
                         "{element} of {source:?} arrived on {at} for {}, and is lost",
                         key(*object)
@@ -178,24 +178,17 @@ impl<W: World> Story<'_, W> {
         Ok(())
     }
 
-    /// True where an object was deleted or given another key at some time: what had arrived for it
-    /// before went with it.
-    fn went(&self, object: usize) -> bool {
-        self.ledger.went.contains(&object)
-    }
-
     /// A dot is in the table of removes because a client saw it and removed it, because the write that
     /// brought it was refused, which some quarantine lists, or because an operator gave it up.
     fn removes_have_a_reason(&self) -> Told {
         let mut refused = BTreeSet::new();
-        for model in &self.models {
-            for held in &model.held {
-                let dots = members(held.new).map(|element| self.rules.dot(held.object, element));
-                refused.extend(dots);
-            }
+        let seen: Vec<(usize, Seen)> =
+            self.begun().into_iter().map(|at| (at, self.seen(at))).collect();
+        for (object, _, new) in seen.iter().flat_map(|(_, seen)| &seen.held) {
+            refused.extend(members(*new).map(|element| self.rules.dot(*object, element)));
         }
-        for at in self.begun() {
-            for dot in &self.models[at].removes {
+        for (at, seen) in &seen {
+            for dot in &seen.removes {
                 let known = self.ledger.user_removes.contains(dot)
                     || self.ledger.given_up.contains(dot)
                     || (self.rules.policy == "reject" && refused.contains(dot));
@@ -209,7 +202,7 @@ impl<W: World> Story<'_, W> {
     /// writes nothing.
     fn translation_is_stable(&mut self, whim: usize) -> Told {
         for at in self.begun() {
-            for add in self.models[at].adds.keys() {
+            for add in &self.seen(at).adds {
                 let known = self.ledger.user_adds.contains(add) || self.ledger.fresh.contains(add);
                 let migrated = add.dot == self.rules.dot(add.object, add.element);
                 hold(known || migrated, STABLE, || format!("{at} has made up {add:?}"))?;
@@ -221,7 +214,7 @@ impl<W: World> Story<'_, W> {
             // An open replica of plain tables takes back what closed ones have sent.
             self.run(at, None)?;
         }
-        let (path, migration) = (self.world.path(at), self.migration());
+        let (path, migration) = (self.world.path(at), self.migration);
         let report = engine::run(path, migration, &options(), &Quiet)
             .map_err(|error| command(format!("run {at} again: {error}")))?;
         hold(report.outcome == Outcome::Complete && report.rows_written == 0, STABLE, || {
@@ -276,7 +269,7 @@ impl<W: World> Story<'_, W> {
         }
         for at in 0..OLD_CLIENT {
             let asked = asked(Mode::CompactOld, Some(fleet.clone()), None);
-            let (path, migration) = (self.world.path(at), self.migration());
+            let (path, migration) = (self.world.path(at), self.migration);
             let report = engine::advance(path, migration, &asked, &options(), &Quiet)
                 .map_err(|error| command(format!("compaction of {at}: {error}")))?;
             if !report.gate {

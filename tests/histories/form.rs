@@ -37,6 +37,21 @@ pub fn members(set: Set) -> impl Iterator<Item = usize> {
 pub const REFUSAL: &str =
     "old tags write rejected: projects is in epoch tags-v2; upgrade to 4.8.0 and resync";
 
+/// The set whose text has a number.
+fn set_of(number: usize) -> Set {
+    (number % 16).to_le_bytes()[0]
+}
+
+/// True where an insert of a text says nothing.
+pub fn is_empty(text: Option<usize>) -> bool {
+    text.is_none_or(|number| number == 0)
+}
+
+/// The dots of the migration.
+pub fn dots() -> DotDeriver {
+    DotDeriver::new("tags-or-set", "projects", "tags")
+}
+
 /// How the old form is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Form {
@@ -59,7 +74,7 @@ const FLAWED: [(&str, Set); 4] =
 impl Form {
     /// The text with that number.
     pub fn text(self, number: usize) -> String {
-        let names: Vec<&str> = members(number as Set).map(|e| ELEMENTS[e]).collect();
+        let names: Vec<&str> = members(set_of(number)).map(|e| ELEMENTS[e]).collect();
         match (self, number) {
             (Self::Json, 0..16) => serde_json::to_string(&names).unwrap(),
             (Self::Json, _) => FLAWED[number - 16].0.to_owned(),
@@ -75,7 +90,7 @@ impl Form {
     /// The elements of that text.
     pub fn elements(self, number: usize) -> Set {
         match (self, number) {
-            (_, 0..16) => number as Set,
+            (_, 0..16) => set_of(number),
             (Self::Json, _) => FLAWED[number - 16].1,
             _ => [0b0011, 0, 0b0110, 0][number - 16],
         }
@@ -96,11 +111,6 @@ impl Form {
         (0..TEXTS)
             .find(|number| self.text(*number) == text)
             .unwrap_or_else(|| panic!("{text:?} is no text of this form"))
-    }
-
-    /// True where an insert of that text says nothing.
-    pub fn is_empty(self, text: Option<usize>) -> bool {
-        text.is_none_or(|number| number == 0)
     }
 
     /// The tables of an application that knows the old form only.
@@ -139,11 +149,6 @@ impl Form {
              removes = \"project_tag_removes\"\nview = \"project_tags_visible\"\n\
              old_writes = \"{old_writes}\"\nmalformed = \"skip\"\n"
         )
-    }
-
-    /// The dots of one migration.
-    pub fn dots(self) -> DotDeriver {
-        DotDeriver::new("tags-or-set", "projects", "tags")
     }
 }
 

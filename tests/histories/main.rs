@@ -3,15 +3,18 @@
 //! with the real extension.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod checks;
 #[path = "../common/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with tests that need more of it")]
 mod common;
 mod crsqlite;
 mod ending;
 mod form;
+mod jobs;
 mod model;
 mod plain;
 mod reach;
+mod seen;
 mod shrink;
 mod step;
 mod story;
@@ -20,6 +23,7 @@ mod teller;
 #[allow(dead_code, reason = "shared with the tests of columns")]
 mod watch;
 mod world;
+mod writes;
 
 mod minimised;
 mod over_plain_databases;

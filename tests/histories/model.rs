@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dotfill::state::Mode;
 use dotfill::transform::cohort::bucket;
 
-use super::form::{ELEMENTS, Form, KEYS, Set, key, members, text};
+use super::form::{ELEMENTS, Form, KEYS, Set, dots, key, members, text};
 
 pub type Dot = [u8; 16];
 
@@ -71,16 +71,16 @@ pub struct Rules {
 
 impl Rules {
     pub fn new(form: Form, policy: &'static str, clocks: bool) -> Self {
-        let mut deriver = form.dots();
-        let (mut dots, mut buckets) = ([[[0; 16]; ELEMENTS.len()]; KEYS], [0; KEYS]);
+        let mut deriver = dots();
+        let (mut all, mut buckets) = ([[[0; 16]; ELEMENTS.len()]; KEYS], [0; KEYS]);
         for object in 0..KEYS {
             let key = key(object);
             buckets[object] = bucket("tags-or-set", &[text(&key)]);
             for (element, name) in ELEMENTS.iter().enumerate() {
-                dots[object][element] = deriver.dot(&[text(&key)], text(name)).0;
+                all[object][element] = deriver.dot(&[text(&key)], text(name)).0;
             }
         }
-        Self { form, policy, clocks, dots, buckets }
+        Self { form, policy, clocks, dots: all, buckets }
     }
 
     /// The migration dot.

@@ -20,10 +20,23 @@ type Stamp = (u64, usize);
 /// What the application knows of an object or a row besides what it holds.
 type Stamps<K, V> = BTreeMap<K, (Stamp, V)>;
 
+/// An object, with the number of its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Object {
+    Gone,
+    There(Option<usize>),
+}
+
+impl Object {
+    fn of(old: &Old, object: usize) -> Self {
+        old.texts.get(&object).map_or(Self::Gone, |text| Self::There(*text))
+    }
+}
+
 /// Everything that a replica has to say.
 #[derive(Clone, Default)]
 pub struct State {
-    objects: Stamps<usize, Option<Option<usize>>>,
+    objects: Stamps<usize, Object>,
     rows: Stamps<(usize, usize), bool>,
     adds: BTreeSet<(String, String, Vec<u8>)>,
     removes: BTreeSet<Vec<u8>>,
@@ -66,7 +79,7 @@ impl Plain {
         let mut state = State::default();
         for (object, set) in BEGIN {
             let text = (form != Form::Rows).then_some(usize::from(set));
-            state.objects.insert(object, ((0, 0), Some(text)));
+            state.objects.insert(object, ((0, 0), Object::There(text)));
             if form == Form::Rows {
                 let rows = members(set);
                 state.rows.extend(rows.map(|element| ((object, element), ((0, 0), true))));
@@ -168,8 +181,8 @@ impl World for Plain {
         let objects: BTreeSet<usize> =
             before.texts.keys().chain(after.texts.keys()).copied().collect();
         for object in objects {
-            let is = after.texts.get(&object).copied();
-            if before.texts.get(&object).copied() != is {
+            let is = Object::of(after, object);
+            if Object::of(before, object) != is {
                 let stamp = self.stamp(at);
                 self.known[at].objects.insert(object, (stamp, is));
             }
@@ -211,10 +224,12 @@ impl World for Plain {
             known.objects.insert(*object, (*stamp, *value));
             let key = key(*object);
             match (value, old.texts.get(object)) {
-                (None, None) => {}
-                (None, Some(_)) => drop(execute("DELETE FROM projects WHERE id = ?1", &[&key])?),
-                (Some(text), here) => {
-                    let text = text.map(|number| self.form.text(number));
+                (Object::Gone, None) => {}
+                (Object::Gone, Some(_)) => {
+                    execute("DELETE FROM projects WHERE id = ?1", &[&key])?;
+                }
+                (Object::There(number), here) => {
+                    let text = number.map(|number| self.form.text(number));
                     match here {
                         _ if self.form == Form::Rows => {
                             let sql = "INSERT OR IGNORE INTO projects VALUES (?1, 'n')";
@@ -224,7 +239,7 @@ impl World for Plain {
                             let sql = "INSERT INTO projects VALUES (?1, 'n', ?2)";
                             execute(sql, &[&key, &text])?;
                         }
-                        Some(here) if *here == value.flatten() => {}
+                        Some(here) if here == number => {}
                         Some(_) => {
                             let sql = "UPDATE projects SET tags = ?2 WHERE id = ?1";
                             execute(sql, &[&key, &text])?;

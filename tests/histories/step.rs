@@ -99,6 +99,10 @@ impl Dice {
         all[self.below(all.len())].clone()
     }
 
+    fn percent(&mut self) -> u8 {
+        1 + self.below(100).to_le_bytes()[0]
+    }
+
     fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
@@ -227,7 +231,7 @@ impl Draw {
                 Step::Run { at, commits }
             }
             4..8 => {
-                let percent = self.dice.one_in(3).then(|| 1 + self.dice.below(100) as u8);
+                let percent = self.dice.one_in(3).then(|| self.dice.percent());
                 Step::Advance { at, percent, after_sync: self.dice.one_in(2) }
             }
             8 | 9 => Step::Back { at, modes: 1 + self.dice.below(3) },

@@ -70,7 +70,7 @@ pub fn read_old(form: Form, conn: &Connection) -> Old {
     old
 }
 
-/// A folder for databases in memory: SQLite's own in-memory databases have no WAL, which dotfill
+/// A folder for databases in memory: `SQLite`'s own in-memory databases have no WAL, which dotfill
 /// needs, so the files are on a file system in memory, where there is one.
 pub fn memory() -> TempDir {
     let shared = Path::new("/dev/shm");

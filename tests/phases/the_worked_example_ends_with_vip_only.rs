@@ -48,7 +48,7 @@ fn script() -> Vec<Act> {
                 Some(Act { what: What::Shell(command), prints })
                     if prints.is_empty() && is_open(command) =>
                 {
-                    *command += &format!("\n{line}");
+                    command.extend(["\n", line]);
                 }
                 last => last.expect("something is done first").prints.push(line.to_owned()),
             }
@@ -216,7 +216,9 @@ fn all_three_show_vip_only_whoever_meets_first() {
             for (one, other) in order {
                 merge_both_ways(&replicas[one], &replicas[other]);
             }
-            replicas.iter().for_each(|replica| drop(scene.run(replica)));
+            for replica in &replicas {
+                scene.run(replica);
+            }
         }
         for replica in &replicas {
             assert_eq!(shown(replica, "P7"), ["vip"], "{order:?}");

@@ -238,9 +238,10 @@ impl Follower {
         if self.told.is_some_and(|at| at.elapsed() < TELLING) {
             return Ok(Ok(Settling { settled: Settled::default(), notes: 0, owed: Vec::new() }));
         }
-        let settling = match std::mem::replace(&mut self.looked, true) {
-            false => settle_all(job, &self.sets)?,
-            true => settle_noted(job, &self.sets)?,
+        let settling = if std::mem::replace(&mut self.looked, true) {
+            settle_noted(job, &self.sets)?
+        } else {
+            settle_all(job, &self.sets)?
         };
         if settling.as_ref().is_ok_and(|settling| !settling.owed.is_empty()) {
             self.told = Some(Instant::now());
