@@ -23,7 +23,6 @@ mod beside_a_corrosion_agent_nothing_is_published;
 mod compaction_leaves_nothing_that_comes_back;
 mod doctor_and_verify_know_epochs;
 mod quarantined_writes_are_replayed_or_dropped;
-mod random_histories_of_three_replicas_end_equal;
 mod rollback_says_what_blocks_it;
 mod the_worked_example_ends_with_vip_only;
 mod what_others_cannot_derive_is_published;
