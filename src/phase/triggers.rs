@@ -14,7 +14,9 @@
 //! # Operations
 //! A local write of the old form aborts with a literal reason. It passes where it changes nothing:
 //! an UPDATE that leaves the source as it is; an INSERT without a source, with the column's default,
-//! or with what the row that stands there has (REPLACE, UPSERT). A row of a child table may go when
+//! with what the row that stands there has (REPLACE, UPSERT), or with the empty set where no row stands
+//! there. A REPLACE by NULL or the default passes, for it may be a statement that does not name the
+//! column: the old form is lost then, and the new one is not. A row of a child table may go when
 //! its object went first (`ON DELETE CASCADE`). A merge is never refused: it is noted.
 //!
 //! # Invariants
@@ -238,15 +240,19 @@ impl EpochTriggers<'_> {
         let (local, merge) =
             (Writer::Local.condition(replicated), Writer::Merge.condition(replicated));
         let changed = format!("NEW.{column} COLLATE BINARY IS NOT OLD.{column}");
-        let stands = format!(
-            "NOT EXISTS (SELECT 1 FROM {} AS t WHERE {} AND t.{column} COLLATE BINARY IS \
-             NEW.{column})",
+        let row = format!(
+            "EXISTS (SELECT 1 FROM {} AS t WHERE {}",
             ident(table),
             pairs(&self.target.keys_of("t"), &new, "=")
         );
-        let mut insert = vec![local.to_owned()];
-        insert.extend(self.empty_sources(&column, format));
-        insert.extend([self.guard(&new), stands]);
+        let same = format!("NOT {row} AND t.{column} COLLATE BINARY IS NEW.{column})");
+        let insert = [
+            local.to_owned(),
+            self.says_something(&column),
+            self.guard(&new),
+            same,
+            format!("({} OR {row}))", Self::is_no_empty_set(&column, format)),
+        ];
         let update = [local.to_owned(), changed.clone(), self.guard_either(&old, &new)];
         // An application that replicates plain tables may write whole rows.
         let changed = if replicated { String::new() } else { changed };
@@ -269,17 +275,23 @@ impl EpochTriggers<'_> {
         .concat()
     }
 
-    /// The conditions that an inserted source is none of those that say nothing.
-    fn empty_sources(&self, column: &str, format: SetFormat) -> Vec<String> {
-        let mut empty = vec!["''".to_owned()];
-        if format == SetFormat::Json {
-            empty.push("'[]'".to_owned());
-        }
+    /// The condition that an inserted source is not the one of a statement that does not name it.
+    fn says_something(&self, column: &str) -> String {
         let source = self.target.table.column(self.target.source());
-        empty.extend(source.and_then(|c| c.default.clone()).filter(|sql| is_literal(sql)));
-        std::iter::once(format!("NEW.{column} IS NOT NULL"))
-            .chain(empty.iter().map(|sql| format!("NEW.{column} COLLATE BINARY IS NOT {sql}")))
-            .collect()
+        let default = source.and_then(|c| c.default.clone()).filter(|sql| is_literal(sql));
+        let default = default
+            .map(|sql| format!(" AND NEW.{column} COLLATE BINARY IS NOT {sql}"))
+            .unwrap_or_default();
+        format!("NEW.{column} IS NOT NULL{default}")
+    }
+
+    /// The condition that an inserted source is not the empty set, which a new object may have.
+    fn is_no_empty_set(column: &str, format: SetFormat) -> String {
+        let one = |sql: &str| format!("NEW.{column} COLLATE BINARY IS NOT {sql}");
+        match format {
+            SetFormat::Json => format!("({} AND {})", one("''"), one("'[]'")),
+            SetFormat::Csv | SetFormat::Lines => one("''"),
+        }
     }
 
     fn rows(&self, rows: &str, element: &str, key: &[String]) -> String {

@@ -24,7 +24,6 @@ mod compaction_leaves_nothing_that_comes_back;
 mod deltas_of_a_closed_epoch;
 mod doctor_and_verify_know_epochs;
 mod quarantined_writes_are_replayed_or_dropped;
-mod random_histories_of_three_replicas_end_equal;
 mod rollback_says_what_blocks_it;
 mod the_worked_example_ends_with_vip_only;
 mod what_others_cannot_derive_is_published;
