@@ -187,7 +187,7 @@ impl Shape {
         for text in [&self.table, &self.column, &self.type_name] {
             put_bytes(text.as_bytes(), out);
         }
-        out.push(u8::from(self.strict) * STRICT | u8::from(self.sets) * SETS);
+        out.push((u8::from(self.strict) * STRICT) | (u8::from(self.sets) * SETS));
         put_count(self.key.len(), out);
         for key in &self.key {
             for text in [&key.name, &key.type_name, &key.collation] {

@@ -26,7 +26,9 @@ const BOUND: f64 = 9_223_372_036_854_775_808.0;
 pub fn set_value(mut elements: Vec<Datum>) -> Vec<u8> {
     elements.sort_by(|a, b| order(a.as_ref(), b.as_ref()));
     let mut value = Vec::new();
-    elements.iter().for_each(|element| encode(element.as_ref(), &mut value));
+    for element in &elements {
+        encode(element.as_ref(), &mut value);
+    }
     value
 }
 
@@ -170,7 +172,9 @@ mod tests {
     fn what_is_no_set_value_is_not_read() {
         let value = |elements: &[Datum]| {
             let mut bytes = Vec::new();
-            elements.iter().for_each(|element| encode(element.as_ref(), &mut bytes));
+            for element in elements {
+                encode(element.as_ref(), &mut bytes);
+            }
             bytes
         };
         let no = [

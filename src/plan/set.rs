@@ -146,10 +146,9 @@ impl Planner<'_> {
                 Ok(())
             };
             match each_object(self.conn, target, &sql, &bounds, &mut visit) {
-                Ok(()) => {}
                 Err(SetError::Db(error)) => return Err(error.into()),
                 // Flaws are counted here, and stop nothing.
-                Err(SetError::Malformed { .. }) => {}
+                Ok(()) | Err(SetError::Malformed { .. }) => {}
             }
         }
         Ok(found)
@@ -210,7 +209,7 @@ impl Planner<'_> {
         let mut sql = adds_schema(&target.table, &target.adds, self.resolved.replicated);
         if records {
             let keys = list(target.keys());
-            sql += &format!(
+            let clock = format!(
                 "CREATE TABLE pks (__crsql_key INTEGER PRIMARY KEY, {keys}, element, dot);
                  CREATE UNIQUE INDEX pks_pks ON pks ({keys}, element, dot);
                  CREATE TABLE clock (key INTEGER NOT NULL, col_name TEXT NOT NULL, \
@@ -219,6 +218,7 @@ impl Planner<'_> {
                  ts TEXT NOT NULL DEFAULT '0', PRIMARY KEY (key, col_name)) WITHOUT ROWID, STRICT;
                  CREATE INDEX clock_dbv_idx ON clock (site_id, db_version);"
             );
+            sql += &clock;
         }
         sql
     }

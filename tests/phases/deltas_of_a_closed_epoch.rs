@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use dotfill::engine::{self, CompareOptions, Deltas, Destination, ExportOptions, Outcome, Verdict};
+use dotfill::engine::{
+    self, CompareOptions, Deltas, Destination, ExportOptions, LookOptions, Outcome, Verdict,
+};
 use dotfill::monitor::Quiet;
 use rusqlite::Connection;
 
@@ -110,7 +112,7 @@ fn a_late_joiner_shows_what_the_others_show() {
         assert_eq!(texts(&b, SHOWN), texts(&a, SHOWN), "{policy}");
         assert_eq!(texts(&b, ADDS), texts(&a, ADDS), "{policy}");
         // The old form does not say what it should hold, so it is compared by its adds.
-        let error = engine::verify(&late.db, &late.migration, &Default::default(), &Quiet);
+        let error = engine::verify(&late.db, &late.migration, &LookOptions::default(), &Quiet);
         assert!(error.unwrap_err().to_string().contains("closed epoch"));
         let against = engine::Against::Replica(job.db.clone());
         let options = CompareOptions::default();

@@ -349,5 +349,6 @@ fn following_fills_objects_when_they_arrive() {
     eventually("two have arrived", || count("SELECT count(*) FROM tag_adds WHERE id > 45") == 4);
     cancel.store(true, Ordering::Relaxed);
     let report = follower.join().unwrap().unwrap();
-    assert_eq!((report.rows_arrived, report.rows_pending), (2, 3));
+    assert_eq!(report.rows_arrived, 2);
+    assert_eq!(count("SELECT count(*) FROM _dotfill_pending_1"), 3);
 }

@@ -73,7 +73,7 @@ pub(in crate::delta) fn get(
     let start = cursor.clone();
     let counts = numbers::get(cursor, n)?;
     let sum = counts.iter().try_fold(0_usize, |sum, count| {
-        sum.checked_add(usize::try_from(*count).ok()?).filter(|sum| *sum <= isize::MAX as usize)
+        sum.checked_add(usize::try_from(*count).ok()?).filter(|sum| isize::try_from(*sum).is_ok())
     });
     let sum = sum.ok_or_else(|| start.bad("sets cannot have so many elements"))?;
     // As values of the column they are charged before anything is allocated for them.

@@ -188,7 +188,9 @@ fn statements_seek() {
             &apply.select_pending[1],
             &apply.select_orphans[1],
         ];
-        of_one.into_iter().for_each(|sql| place.assert_seeks(sql));
+        for sql in of_one {
+            place.assert_seeks(sql);
+        }
         for sql in apply.select_pending.iter().chain(&apply.select_orphans) {
             place.assert_is_not_sorted(sql);
         }
