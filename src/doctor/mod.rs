@@ -5,6 +5,7 @@
 mod change;
 mod corrosion;
 mod file;
+mod kept;
 mod leftover;
 mod migration;
 mod process;
@@ -106,6 +107,7 @@ pub fn examine(db: &Path) -> Result<Vec<Finding>, DbError> {
     findings.push(cr_sqlite(&patient.environment));
     findings.extend(corrosion::examine(&patient)?);
     findings.extend(leftover::examine(&patient, &known)?);
+    findings.extend(kept::examine(&patient)?);
     for (row, changes) in &known {
         findings.extend(migration::examine(&mut patient, row, changes)?);
     }

@@ -25,5 +25,6 @@ mod doctor_and_verify_know_epochs;
 mod quarantined_writes_are_replayed_or_dropped;
 mod random_histories_of_three_replicas_end_equal;
 mod rollback_says_what_blocks_it;
+mod the_end_leaves_the_new_form_alone;
 mod the_worked_example_ends_with_vip_only;
 mod what_others_cannot_derive_is_published;

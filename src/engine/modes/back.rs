@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::end::{is_over, over};
 use super::{facts, sets_of, settle, steps};
 use crate::engine::job::{Job, Purpose};
 use crate::engine::{Outcome, RunError, RunOptions, Stop, clear};
@@ -97,6 +98,9 @@ fn go_back(job: &mut Job<'_>, to: Mode) -> Result<BackReport, RunError> {
         report.safe = false;
         report.conditions.push(compacted());
         return Ok(report);
+    }
+    if is_over(job)? {
+        return Err(over(&id));
     }
     for _ in 0..TRIES {
         match attempt(job, &sets, row, to, &mut report)? {

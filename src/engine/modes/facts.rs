@@ -137,7 +137,7 @@ pub(in crate::engine) fn undecided(conn: &Connection, id: &str) -> Result<u64, D
 }
 
 /// Refusals that wait for an operator. A write that brought nothing is listed, and asks for nothing.
-fn quarantined(conn: &Connection, id: &str) -> Result<u64, DbError> {
+pub(super) fn quarantined(conn: &Connection, id: &str) -> Result<u64, DbError> {
     if !state::knows_quarantine(conn)? {
         return Ok(0);
     }

@@ -215,22 +215,6 @@ impl Follower {
     }
 }
 
-/// Refuses to end the following of sets between whose modes something is watched.
-pub(in crate::engine) fn check_may_end(job: &Job<'_>, command: &str) -> Result<(), RunError> {
-    let id = job.id();
-    let row = ModeRow::read(job.session.conn(), id)?;
-    match row.mode {
-        Mode::ReadOldWriteOld | Mode::ReadNewWriteOld => Ok(()),
-        Mode::ReadNewWriteBoth | Mode::ReadNewWriteNew | Mode::CompactOld => {
-            Err(RunError::refused(
-                id,
-                format!("it is in {}: its triggers stay with the migration", row.mode),
-                format!("`dotfill rollback {id} --to read-new-write-old` first, then {command}"),
-            ))
-        }
-    }
-}
-
 /// True where nothing is derived from the old form any more.
 pub(super) fn is_closed_here(job: &Job<'_>) -> Result<bool, RunError> {
     Ok(is_closed(ModeRow::read(job.session.conn(), job.id())?.mode))
