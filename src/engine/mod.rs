@@ -33,6 +33,7 @@ mod seed;
 mod segments;
 mod shapes;
 mod ship;
+mod snapshot;
 mod space;
 mod subject;
 mod verify;
@@ -60,6 +61,7 @@ pub use modes::{
 pub use revert::failure;
 pub use run::run_with_deltas;
 pub use segments::SegmentSize;
+pub use snapshot::{Counts as SnapshotCounts, SnapshotReport, SnapshotTo, snapshot};
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
 pub use watch::LookOptions;
 

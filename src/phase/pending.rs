@@ -302,6 +302,7 @@ impl<'s> Settler<'s> {
                 "removed": shown(&sorted.removed),
                 "known": shown(&sorted.known),
                 "flaws": flaws,
+                "action": action(&self.set.migration, self.set.old_writes, !fresh.is_empty()),
             }),
         }
         .insert(conn)?;
@@ -404,6 +405,24 @@ fn execute(
         .and_then(|mut s| s.execute(rusqlite::params_from_iter(row)))
         .map(drop)
         .doing("write the adds of an object")
+}
+
+/// What is to be done about a write that is listed.
+fn action(migration: &str, policy: OldWrites, fresh: bool) -> String {
+    let resync = format!(
+        "upgrade the client that wrote it; it resyncs from `dotfill export {migration} --snapshot \
+         FILE`"
+    );
+    match (policy, fresh) {
+        (OldWrites::Reject, true) => {
+            format!("`dotfill quarantine replay` adds the new elements after all; {resync}")
+        }
+        (OldWrites::Quarantine, true) => format!(
+            "`dotfill quarantine replay` shows the new elements, `dotfill quarantine drop` gives \
+             them up; {resync}"
+        ),
+        (_, false) | (OldWrites::Translate, _) => resync,
+    }
 }
 
 /// True for a write that says nothing: no source at all.

@@ -19,6 +19,7 @@ mod a_cohort_closes_its_own_objects_only;
 mod a_gate_names_what_fails;
 mod a_kill_at_any_commit_is_resumed;
 mod a_replaced_runner_of_a_mode_writes_nothing;
+mod a_snapshot_holds_the_new_form;
 mod beside_a_corrosion_agent_nothing_is_published;
 mod compaction_leaves_nothing_that_comes_back;
 mod doctor_and_verify_know_epochs;

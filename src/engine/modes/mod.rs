@@ -16,7 +16,7 @@ pub use advance::{AdvanceOptions, AdvanceReport, advance};
 pub use back::{BackReport, roll_back_to};
 pub use compact::{Compaction, is_left};
 pub(super) use end::{Ending, check_may_end, end_epoch, end_epochs, refuse_pending, stay};
-pub(super) use facts::undecided;
+pub(super) use facts::{hex, site, undecided, waiting};
 pub use held::{HeldSettled, HeldVerdict, settle_held};
 pub(super) use settle::Follower;
 
@@ -25,7 +25,8 @@ use rusqlite::Connection;
 use super::RunError;
 use super::job::Job;
 use crate::migration::Migration;
-use crate::phase::set::{EpochSet, numbers};
+pub(super) use crate::phase::set::EpochSet;
+use crate::phase::set::numbers;
 use crate::plan::{ResolvedChange, closed_objects};
 
 /// The sets of a migration that this database has begun.
@@ -39,7 +40,7 @@ pub(in crate::engine) fn sets_of(job: &Job<'_>) -> Result<Vec<EpochSet>, RunErro
 }
 
 /// Gives every set the number that it has here.
-fn begun(
+pub(super) fn begun(
     conn: &Connection,
     migration: &Migration,
     targets: Vec<(usize, crate::layout::or_set::SetTarget)>,

@@ -189,6 +189,21 @@ fn the_view_of_one_object_seeks() {
     }
 }
 
+#[test]
+fn the_whole_new_form_is_walked_in_order() {
+    for place in places() {
+        for sql in [objects_sql(&place.target), removes_sql(&place.target)] {
+            for line in place.plan(&sql).expect("a plan") {
+                // The removes and the objects alone are walked; what is sorted is the adds of one object.
+                let walked = ["SCAN t", "SCAN removes"].iter().any(|one| line.starts_with(one));
+                let scans = line.starts_with("SCAN") && !walked;
+                let sorts = line.contains("TEMP B-TREE") && !line.contains("LAST");
+                assert!(!scans && !sorts, "{}: {line}\n{sql}", place.name);
+            }
+        }
+    }
+}
+
 /// Whatever stands in the old form, a read of the view does not fail.
 #[test]
 fn no_text_makes_a_read_of_the_view_fail() {
