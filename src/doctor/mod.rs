@@ -10,6 +10,7 @@ mod leftover;
 mod migration;
 mod process;
 mod set;
+mod set_stamp;
 pub(crate) mod shell;
 mod stamp;
 #[cfg(test)]

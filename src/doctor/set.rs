@@ -1,7 +1,7 @@
 //! One change of a set: its tables, its view, its triggers and side tables, and the objects that wait.
 
 use super::change::{missing_of, waiting};
-use super::{Finding, Patient, kept, leftover, shell};
+use super::{Finding, Patient, kept, leftover, set_stamp, shell};
 use crate::db::quote::ident;
 use crate::db::{DbError, Doing};
 use crate::layout::or_set::{
@@ -55,6 +55,7 @@ pub(super) fn examine(
     {
         findings.extend(kept::ended(patient, &set)?);
     }
+    findings.extend(set_stamp::examine(patient, &target, change)?);
     let followed = !is_over && target.is_followed();
     if followed && !leftover::has_lost(patient, change.n)? {
         findings.extend(triggers(patient, &target, change)?);

@@ -49,11 +49,13 @@ pub(in crate::engine) fn settle_all(
             Ok(settled) => all.settled += settled,
             Err(stop) => return Ok(Err(stop)),
         }
-        if validator::found(job.session.conn(), set.target.n)?.touched > 0 {
+        let before = validator::found(job.session.conn(), set.target.n)?;
+        if before.touched > 0 {
             match validate(job, set, row)? {
                 Ok(notes) => all.notes += notes,
                 Err(stop) => return Ok(Err(stop)),
             }
+            record_open(job, set, before.open)?;
         }
     }
     all.notes += all.settled.notes;
@@ -78,6 +80,19 @@ fn record(job: &mut Job<'_>, settled: Settled) -> Result<(), RunError> {
         settled.translated, settled.rejected, settled.quarantined, settled.records
     );
     job.session.transact_again(|conn| Ok(state::event(conn, &id, "settled", &detail)?))?;
+    Ok(())
+}
+
+/// Writes down how many disagreements are open, where that has changed.
+fn record_open(job: &mut Job<'_>, set: &EpochSet, before: u64) -> Result<(), RunError> {
+    let open = validator::found(job.session.conn(), set.target.n)?.open;
+    if open == before {
+        return Ok(());
+    }
+    let id = job.id().to_owned();
+    let detail =
+        format!("{}: {open} objects whose forms differ, {before} before", set.target.table.sql());
+    job.session.transact_again(|conn| Ok(state::event(conn, &id, "validated", &detail)?))?;
     Ok(())
 }
 

@@ -18,7 +18,7 @@
 
 mod notes;
 #[cfg(test)]
-mod plans;
+pub(crate) mod plans;
 mod sql;
 mod tables;
 mod target;

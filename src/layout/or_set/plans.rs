@@ -52,10 +52,12 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
-struct Place {
-    name: String,
-    conn: Connection,
-    target: SetTarget,
+/// A database with one set.
+pub(crate) struct Place {
+    /// Key kind, old form and layout, for messages.
+    pub name: String,
+    pub conn: Connection,
+    pub target: SetTarget,
 }
 
 impl Place {
@@ -66,8 +68,9 @@ impl Place {
         rows.collect()
     }
 
+    /// Panics where the plan of `sql` scans a table.
     #[track_caller]
-    fn assert_seeks(&self, sql: &str) {
+    pub fn assert_seeks(&self, sql: &str) {
         for line in self.plan(sql).unwrap_or_else(|e| panic!("{}: {e}\n{sql}", self.name)) {
             // Members of a text, what a subquery made of them, and the one row of the frontier.
             let own = ["CONSTANT ROW", "part", "shown", "f"];
@@ -85,7 +88,8 @@ impl Place {
     }
 }
 
-fn places() -> Vec<Place> {
+/// Every key kind in every layout and old form.
+pub(crate) fn places() -> Vec<Place> {
     let mut places = Vec::new();
     for kind in &KINDS {
         for replicated in [false, true] {
