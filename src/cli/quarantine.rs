@@ -79,8 +79,19 @@ fn list(args: &QuarantineListArgs, json: bool) -> Result<u8, Failure> {
 /// One row for people.
 fn line(row: &QuarantineRow) -> String {
     let text = |key: &str| row.detail[key].as_str().unwrap_or_default().to_owned();
-    let lines =
-        [("object", row.object.to_string()), ("why", text("message")), ("action", text("action"))];
+    let elements = |key: &str| match row.detail[key].as_array() {
+        Some(all) if !all.is_empty() => row.detail[key].to_string(),
+        _ => String::new(),
+    };
+    let lines = [
+        ("object", row.object.to_string()),
+        ("new", elements("new")),
+        ("removed", elements("removed")),
+        ("known", elements("known")),
+        ("flaws", elements("flaws")),
+        ("why", text("message")),
+        ("action", text("action")),
+    ];
     let lines: Vec<(&str, String)> =
         lines.into_iter().filter(|(_, text)| !text.is_empty()).collect();
     format!(

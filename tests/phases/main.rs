@@ -22,6 +22,7 @@ mod a_kill_at_any_commit_is_resumed;
 mod a_replaced_runner_of_a_mode_writes_nothing;
 mod a_snapshot_holds_the_new_form;
 mod beside_a_corrosion_agent_nothing_is_published;
+mod cohorts_are_those_of_an_independent_implementation;
 mod compaction_leaves_nothing_that_comes_back;
 mod doctor_and_verify_know_epochs;
 mod quarantined_writes_are_replayed_or_dropped;

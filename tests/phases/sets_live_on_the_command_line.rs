@@ -119,7 +119,9 @@ fn what_schema_prints_is_taken_by_the_extension() {
             .filter_map(|line| Some(&line[line.find("SELECT crsql_as_crr")?..]))
             .collect();
         assert_eq!(calls.len(), 2, "{printed}");
-        calls.iter().for_each(|call| drop(replica.run(call.trim_end_matches(';'), [])));
+        for call in calls {
+            replica.run(call.trim_end_matches(';'), []);
+        }
         dotfill(&run).expect_complete();
         assert_eq!(replica.count("SELECT count(*) FROM visible"), 1);
         let again = dotfill(&["schema", &file, "--db", replica.db()]).expect_code(0).stdout;
@@ -217,7 +219,7 @@ fn a_whole_way_with_every_word() {
         6,
         &["FAIL", "(edge-3) has not acknowledged", "dotfill ack"],
     );
-    life.ack(&[], &["read-old-write-old", "required"]);
+    life.ack(&[], &["acknowledges read-old-write-old", "not said"]);
     life.advance("read-new-write-new", &[], 2, &[]);
     life.advance(
         "read-new-write-old",
@@ -268,7 +270,15 @@ fn a_whole_way_with_every_word() {
     life.says("run", &[], 0, &[]);
     life.says("status", &[], 0, &["3 in quarantine", "3 old writes quarantined (new-element)"]);
     let list = life.quarantine(&["list"], 0).stdout;
-    for word in ["1  ", "new-element (waiting)", "\"P1\"", "quarantine replay", "--snapshot FILE"] {
+    for word in [
+        "1  ",
+        "new-element (waiting)",
+        "\"P1\"",
+        "new      [\"c\"]",
+        "known    [\"a\",\"b\"]",
+        "quarantine replay",
+        "--snapshot FILE",
+    ] {
         assert!(list.contains(word), "no {word:?} in {list}");
     }
     let exported = life.quarantine(&["export"], 0).stdout;

@@ -122,7 +122,7 @@ fn listed(facts: &LocalFacts, acks: &Acks) -> Condition {
 /// The command that a replica's people run.
 fn ack_command(facts: &LocalFacts, flags: &str) -> String {
     let space = if flags.is_empty() { "" } else { " " };
-    format!("there, run `dotfill ack {} --db FILE --fleet DIR{space}{flags}`", facts.migration)
+    format!("run `dotfill ack {} --db FILE --fleet DIR{space}{flags}` there", facts.migration)
 }
 
 fn acknowledged(step: Step, facts: &LocalFacts, acks: &Acks) -> Condition {
@@ -247,6 +247,6 @@ fn readiness(facts: &LocalFacts, acks: &Acks) -> Condition {
             let missing = ack.readiness.missing();
             (!missing.is_empty()).then(|| format!("does not state {}", missing.join(" ")))
         },
-        format!("once they are true, {}", ack_command(facts, "with the flags that are missing")),
+        format!("once they are true, {}, with the flags that are missing", ack_command(facts, "")),
     )
 }
