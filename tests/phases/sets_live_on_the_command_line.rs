@@ -274,8 +274,8 @@ fn a_whole_way_with_every_word() {
         "1  ",
         "new-element (waiting)",
         "\"P1\"",
-        "new      [\"c\"]",
-        "known    [\"a\",\"b\"]",
+        "new     [\"c\"]",
+        "known   [\"a\",\"b\"]",
         "quarantine replay",
         "--snapshot FILE",
     ] {
