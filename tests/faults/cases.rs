@@ -11,6 +11,10 @@ pub enum Before {
     Run,
     /// Rows, users' values, and a chain of deltas from another replica.
     Deltas,
+    /// The same, in which rows come again.
+    Again,
+    /// The same, whose keys are implied.
+    Implied,
 }
 
 /// The tables that a case is about, and what its migration does to them.
@@ -62,6 +66,10 @@ macro_rules! each_case {
                 "holds a whole chain";
             apply_to_a_plain_table: Plain, Deltas, "apply @deltas --db @t.db --batch-rows-max 7";
             apply_to_a_replicated_table: Replicated, Deltas,
+                "apply @deltas --db @t.db --batch-rows-max 7";
+            apply_of_rows_that_come_again: Replicated, Again,
+                "apply @deltas --db @t.db --batch-rows-max 7";
+            apply_of_rows_whose_keys_are_implied: Plain, Implied,
                 "apply @deltas --db @t.db --batch-rows-max 7";
         }
     };

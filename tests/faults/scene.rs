@@ -7,7 +7,7 @@ use rusqlite::types::Value;
 use tempfile::TempDir;
 
 use crate::cases::{Before, Case, Tables};
-use crate::common::{Client, dotfill};
+use crate::common::{Client, Output, dotfill};
 use crate::shim::{Ended, Fault, call};
 
 const MIGRATION: &str = "id = \"m\"
@@ -36,6 +36,8 @@ const WRITES: &str = "INSERT INTO t (id, src) VALUES (50, 'new');
     UPDATE t SET target = NULL WHERE id = 26;
     UPDATE t SET id = id + 100 WHERE id IN (7, 37);
     DELETE FROM t WHERE id IN (8, 28);";
+const USERS: &str = "UPDATE t SET target = 'user' WHERE id IN (4, 24);
+    UPDATE t SET target = NULL WHERE id = 26;";
 /// Columns that tell how it was done, not what there is: another number of attempts, in another
 /// folder, gives others.
 const COUNTERS: [&str; 11] = [
@@ -97,14 +99,6 @@ impl Scene {
         let delivery = if case.tables == Tables::Native { "native" } else { "derive" };
         let migration = MIGRATION.replace("derive", delivery);
         fs::write(template.join("m.toml"), migration).unwrap();
-        if case.before == Before::Deltas {
-            let other = template.join("other.db");
-            drop(database(&other, case.replicated()));
-            expect(&template, "run @m.toml --db @other.db", 0);
-            expect(&template, "export @m.toml --db @other.db --deltas @deltas", 0);
-            settle(&other);
-            fs::remove_file(&other).unwrap();
-        }
         let path = template.join("t.db");
         let client = database(&path, case.replicated());
         match case.before {
@@ -117,10 +111,14 @@ impl Scene {
                 expect(&template, "run @m.toml --db @t.db", 0);
                 client.execute_batch(WRITES).unwrap();
             }
-            Before::Deltas => client.execute_batch(WRITES).unwrap(),
+            Before::Deltas | Before::Again => client.execute_batch(WRITES).unwrap(),
+            Before::Implied => client.execute_batch(USERS).unwrap(),
         }
         drop(client);
         settle(&path);
+        if matches!(case.before, Before::Deltas | Before::Again | Before::Implied) {
+            ship(case, &template);
+        }
         scene
     }
 
@@ -206,6 +204,42 @@ impl Scene {
     }
 }
 
+/// Writes the chain of another replica, which is gone afterwards.
+fn ship(case: Case, template: &Path) {
+    let path = template.join("other.db");
+    let other = database(&path, case.replicated());
+    let chain = match case.before {
+        Before::Again => {
+            let run = "run @m.toml --db @other.db --deltas @deltas --batch-rows-max 7";
+            expect(template, &format!("{run} --stage 60"), 4);
+            other.execute_batch(WRITES).unwrap();
+            expect(template, run, 0)
+        }
+        Before::Implied => {
+            expect(template, "run @m.toml --db @other.db", 0);
+            let keys = expect(template, "digest @m.toml --db @t.db --keys", 0).stdout;
+            fs::write(template.join("keys.json"), keys).unwrap();
+            settle(&template.join("t.db"));
+            let export = "export @m.toml --db @other.db --deltas @deltas --keys-of @keys.json";
+            expect(template, export, 0)
+        }
+        _ => {
+            expect(template, "run @m.toml --db @other.db", 0);
+            expect(template, "export @m.toml --db @other.db --deltas @deltas", 0)
+        }
+    };
+    drop(other);
+    settle(&path);
+    fs::remove_file(&path).unwrap();
+    let told = expect(template, "inspect @deltas --json", 0);
+    let premise = match case.before {
+        Before::Again => told.json["changes"][0]["rows_again"].as_u64() > Some(2),
+        Before::Implied => told.json["changes"][0]["blocks_implied"].as_u64() > Some(0),
+        _ => true,
+    };
+    assert!(premise, "premise: {} {}", told.stdout, chain.stderr);
+}
+
 /// A database with the table and its rows.
 fn database(path: &Path, crsqlite: bool) -> Client {
     let client = Client::open(path);
@@ -239,10 +273,10 @@ fn words(place: &Path, command: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn expect(place: &Path, command: &str, code: i32) {
+fn expect(place: &Path, command: &str, code: i32) -> Output {
     let words = words(place, command);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    dotfill(&words).expect_code(code);
+    dotfill(&words).expect_code(code)
 }
 
 fn copy(from: &Path, to: &Path) {
