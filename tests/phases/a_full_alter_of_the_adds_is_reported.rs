@@ -20,7 +20,9 @@ fn while_the_old_form_leads_and_after() {
     b.run("UPDATE projects SET name = 'b' WHERE id = 'P0'", []);
     merge_both_ways(&a, &b);
     let scene = Scene::new(&tags("reject"), &[&a, &b]);
-    [&a, &b].into_iter().for_each(|replica| drop(scene.run(replica)));
+    for replica in [&a, &b] {
+        scene.run(replica);
+    }
     // Adds of a client are no stamps, however many.
     (0..30).for_each(|i| add(&a, "P1", &format!("mine {i}")));
     doctor(&a).expect_code(0).expect_words(&["none for the adds that were derived"]);
@@ -37,7 +39,9 @@ fn while_the_old_form_leads_and_after() {
     // What the finding says: the old form loses an element, and only here it stays.
     b.run("UPDATE projects SET tags = '[\"b\"]' WHERE id = 'P2'", []);
     merge_both_ways(&a, &b);
-    [&a, &b].into_iter().for_each(|replica| drop(scene.run(replica)));
+    for replica in [&a, &b] {
+        scene.run(replica);
+    }
     merge_both_ways(&a, &b);
     assert_eq!(shown(&a, "P2"), ["a", "b"]);
     remove(&a, "P2", "a");

@@ -304,7 +304,9 @@ fn dump((verb, replicated): Scenario, db: &Path) -> Vec<Vec<Value>> {
             );
             let mut clocks = conn.rows(&sql, []);
             // Keys are numbered in the order in which they are met.
-            clocks.iter_mut().for_each(|row| row[0] = Value::Null);
+            for row in &mut clocks {
+                row[0] = Value::Null;
+            }
             clocks.sort_by_key(|row| format!("{row:?}"));
             dump.extend(clocks);
         }

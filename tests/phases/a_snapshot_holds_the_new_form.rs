@@ -53,7 +53,7 @@ fn pairs(conn: &Connection, sql: &str) -> BTreeSet<(String, String)> {
 /// The last line says what the others are.
 #[track_caller]
 fn assert_whole(text: &str) {
-    let body = &text[..text.trim_end().rfind('\n').unwrap() + 1];
+    let body = &text[..=text.trim_end().rfind('\n').unwrap()];
     let end = lines(text).pop().unwrap();
     assert_eq!(end["digest"], blake3::hash(body.as_bytes()).to_hex().to_string(), "{end}");
     let all = lines(body);

@@ -37,7 +37,9 @@ fn ack(scene: &Scene, replica: &Replica) {
 }
 
 fn compact(scene: &Scene, replicas: &[&Replica]) {
-    replicas.iter().for_each(|replica| ack(scene, replica));
+    for replica in replicas {
+        ack(scene, replica);
+    }
     for replica in replicas {
         scene.advance(replica, "compact-old", &["--no-export"]).expect_code(0);
     }
