@@ -25,7 +25,9 @@
 //!   a closed epoch were decided, and how. Beside it, while a set is between its modes:
 //!   `_dotfill_oldwrite_<n>` (such writes, pending), `_dotfill_cohort_<n>` (objects whose epoch is
 //!   closed before that of the others), `_dotfill_merging` (see `phase/triggers.rs`),
-//!   `_dotfill_touched_<n>` and `_dotfill_disagree_<n>` (see `phase/validator.rs`).
+//!   `_dotfill_touched_<n>` and `_dotfill_disagree_<n>` (see `phase/validator.rs`). Once a closed epoch
+//!   has ended, the triggers `_dotfill_kept_<id>_<position>_*` stay, also when the migration is
+//!   forgotten, and with them `_dotfill_merging`, where they look at it (`phase/triggers/kept.rs`).
 //! - `_dotfill_modes(migration, mode, cohort_percent)`: where a migration of sets stands; a migration
 //!   without a row is in `read-old-write-old`.
 //! - `_dotfill_quarantine(id, at, migration, change_n, source, identity, object, reason, detail,
@@ -38,7 +40,7 @@
 //!   misses arrives) or `held` (until an operator replays or drops its row in quarantine); the
 //!   operation itself, which weighs `bytes`, is kept while it is buffered (one that was refused or is
 //!   held is in its row of the quarantine). `announced` is 0 from a re-admission until its decision
-//!   was handed on.
+//!   was handed on. The newest million rows are kept, and older ones that wait.
 //! - `_dotfill_missing(seq, what)`: what the buffered operation `seq` waits for.
 //!
 //! - `_dotfill_shipped`: per migration whose rows are shipped while it runs, how far: a file of the

@@ -11,6 +11,7 @@ mod projects;
 mod a_decision_is_remembered;
 mod a_full_buffer_refuses_and_says_so;
 mod a_kill_at_any_commit_loses_no_decision;
+mod a_migration_that_was_taken_back_says_nothing;
 mod duplicates_in_any_order_end_equal;
 mod lines_are_answered_one_by_one;
 mod old_decisions_are_forgotten;
