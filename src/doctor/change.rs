@@ -82,7 +82,7 @@ fn column(
     let wanted = migration.and_then(|m| m.changes.get(usize::try_from(change.position).ok()?));
     let wanted = wanted.and_then(|change| match change {
         Change::Column(wanted) => Some(wanted.type_name.as_str()),
-        Change::OrSet(_) => None,
+        Change::OrSet(_) | Change::Index(_) => None,
     });
     let Some(column) = table.column(&change.column) else {
         let add = format!(

@@ -44,8 +44,8 @@ pub fn key_digest(
     for change in &migration.changes {
         let change = match change {
             Change::Column(change) => change,
-            // No rows of sets are shipped.
-            Change::OrSet(_) => continue,
+            // No rows of sets are shipped, and indexes hold none of their own.
+            Change::OrSet(_) | Change::Index(_) => continue,
         };
         let mut table = Table::read(&conn, &change.table)?;
         if tables.iter().any(|known| known.table == table.name) {

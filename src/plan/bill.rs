@@ -137,7 +137,9 @@ pub fn plan(path: &Path, migration: &Migration, options: &PlanOptions) -> Result
     for (index, change) in migration.changes.iter().enumerate() {
         let change = match change {
             Change::Column(change) => change,
-            Change::OrSet(_) => return Err(super::resolve::no_column(migration, index)),
+            Change::OrSet(_) | Change::Index(_) => {
+                return Err(super::resolve::no_column(migration, index));
+            }
         };
         let resolved = resolve(&mut conn, migration, index)?;
         changes.push(planner.change(&conn, change, resolved)?);

@@ -46,6 +46,7 @@ pub fn resolve_change(
             let set = resolve_set(conn, migration, index, change)?;
             Ok(ResolvedChange::OrSet(Box::new(set)))
         }
+        Change::Index(_) => Err(no_column(migration, index)),
     }
 }
 
@@ -173,7 +174,7 @@ fn site<'m>(
 ) -> Result<Site<'m>, PlanError> {
     let change = match &migration.changes[index] {
         Change::Column(change) => change,
-        Change::OrSet(_) => return Err(no_column(migration, index)),
+        Change::OrSet(_) | Change::Index(_) => return Err(no_column(migration, index)),
     };
     let at = |key: &str| migration.at(index, key);
     let environment = environment(conn)?;
@@ -192,10 +193,11 @@ fn site<'m>(
 
 /// Refuses what is done with columns only.
 pub(super) fn no_column(migration: &Migration, index: usize) -> PlanError {
+    let kind = migration.changes.get(index).map_or("column", Change::kind);
     PlanError::refused(
         migration.at(index, "kind"),
-        "kind = \"or_set\" cannot be planned, exported or applied by this version",
-        "each replica derives the adds for itself: `dotfill run` on every one",
+        format!("kind = {kind:?} cannot be planned, exported or applied by this version"),
+        "each replica does it for itself: `dotfill run` on every one",
     )
 }
 

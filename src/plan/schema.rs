@@ -51,6 +51,7 @@ pub fn schema(path: &Path, migration: &Migration) -> Result<Vec<SchemaStatement>
                 let have = (exists(&change.adds), exists(&change.removes));
                 statements.extend(set(&table, change, replicated, have));
             }
+            Change::Index(_) => return Err(super::resolve::no_column(migration, index)),
         }
     }
     Ok(statements)
