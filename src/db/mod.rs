@@ -7,11 +7,13 @@ mod datum_json;
 mod error;
 pub mod expr;
 mod immutable;
+pub mod index;
 mod layout_of;
 pub mod locks;
 mod memory;
 mod open;
 pub mod quote;
+mod sql_tokens;
 mod table;
 
 pub use begin::{begin, begin_unless};

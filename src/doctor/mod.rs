@@ -5,6 +5,7 @@
 mod change;
 mod corrosion;
 mod file;
+mod index;
 mod leftover;
 mod migration;
 mod process;

@@ -27,7 +27,7 @@ use super::{Destination, RunError, RunOptions, RunReport, Stop, shapes};
 use crate::db::Doing;
 use crate::delta::{ChainHeader, ChainWriter, DeltaError, Scope};
 use crate::layout::{Delivery, Target, reship_schema, reship_schema_drop};
-use crate::migration::Migration;
+use crate::migration::{Change, Migration};
 use crate::monitor::{Monitor, Stage};
 use crate::plan::{PlanError, Resolved, ResolvedChange};
 use crate::scan::{Bound, Ownership};
@@ -91,7 +91,7 @@ pub(super) fn open(
     let mut chain_shapes = Vec::new();
     for (index, change) in resolved.iter().enumerate() {
         let Some(Resolved { target, .. }) = change.column() else {
-            return Err(no_sets(migration, index).into());
+            return Err(no_values(migration, index).into());
         };
         let is_shipped = delivery(index, target) == Delivery::Derive;
         if is_shipped {
@@ -306,11 +306,19 @@ fn index(change: &ChangeRow) -> usize {
     usize::try_from(change.position).unwrap_or(usize::MAX)
 }
 
-fn no_sets(migration: &Migration, index: usize) -> PlanError {
+fn no_values(migration: &Migration, index: usize) -> PlanError {
+    let (kind, remedy) = match migration.changes.get(index) {
+        Some(Change::Index(_)) => (
+            "index",
+            "run without --deltas, or give the index a migration of its own: each replica \
+             builds it for itself",
+        ),
+        _ => ("or_set", "run without --deltas: each replica derives the adds for itself"),
+    };
     PlanError::refused(
         migration.at(index, "kind"),
-        "kind = \"or_set\" cannot be shipped by this version",
-        "run without --deltas: each replica derives the adds for itself",
+        format!("kind = {kind:?} cannot be shipped by this version"),
+        remedy,
     )
 }
 
@@ -476,7 +484,7 @@ fn ownerships(
             Delivery::Derive => ownership(conn, &ready.target, phase, true).map(Some),
             Delivery::Virtual | Delivery::Elide | Delivery::Native => Ok(None),
         },
-        ready::Ready::OrSet(_) => Ok(None),
+        ready::Ready::OrSet(_) | ready::Ready::Index(_) => Ok(None),
     };
     prepared.iter().map(of).collect()
 }
