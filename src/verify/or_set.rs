@@ -2,12 +2,13 @@
 //! form, counted from the data; and what rows of the digest tree say of an object. Never repairs.
 //!
 //! # Definitions
-//! As in [`super::tree`], with names `table` and `source` (the column, or the child table) and, for an
+//! As in `verify::tree`, with names `table` and `source` (the column, or the child table) and, for an
 //! object with key values `k..`: its value is its migrated adds in order (`value(element)` and 16
 //! bytes of dot each), its source is `value` of the text, or `value` of each sound element in order
 //! for a child table. An object whose adds are not those of its old form is *claimed* (the byte 1 and
 //! its value) where it is noted, or where clock rows say so: a user has deleted a migrated add, or one
-//! was published. Then its adds are state that is on its way by other means. In a closed epoch nothing is derived: what differs is claimed.
+//! was published. Then its adds are state that is on its way by other means. In a closed epoch
+//! nothing is derived: what differs is claimed.
 
 use std::collections::{BTreeMap, HashMap};
 
