@@ -1,5 +1,5 @@
 //! What one kind of server can do for one index: the seam between the job, which decides, and
-//! [`super::postgres`], which asks.
+//! [`super::postgres`] and [`super::cockroach`], which ask.
 
 use super::decide::Seen;
 use super::verdict::{Example, Verdict};

@@ -1,10 +1,10 @@
-//! Indexes on `PostgreSQL`, for services that migrate when they start: any number of
+//! Indexes on `PostgreSQL` and `CockroachDB`, for services that migrate when they start: any number of
 //! callers at once, one of them builds, all of them get the same verdict, and none says done before
 //! the index is valid and is the one that the file asks for.
 //!
 //! [`ensure`] works until every index of a migration is proven; [`survey`] only looks. Both know the
 //! server through [`backend::Backend`]: what is to be done next is decided in [`decide`], without a
-//! server, from what [`postgres`] saw. Nothing here prints.
+//! server, from what [`postgres`] or [`cockroach`] saw. Nothing here prints.
 //!
 //! # What done means
 //! The server's catalog says, at one moment, that the index is valid, ready and not being dropped, and
@@ -14,6 +14,7 @@
 
 pub mod backend;
 mod backoff;
+pub mod cockroach;
 pub mod decide;
 pub mod definition;
 mod error;
@@ -27,6 +28,7 @@ pub mod postgres;
 mod report;
 mod survey;
 pub mod verdict;
+mod verdicts;
 pub mod wanted;
 
 pub use error::{Difference, EnsureError};
@@ -60,7 +62,7 @@ pub fn ensure(
     let (link, server) = reach(migration, target, options, &pace, monitor)?;
     let mut reports = Vec::with_capacity(wanted.len());
     for one in &wanted {
-        let mut backend = backend(&link, one);
+        let mut backend = backend(&link, &server, one);
         reports.push(Job::new(one, options, &pace, monitor).run(backend.as_mut())?);
     }
     Ok(Report {
@@ -117,13 +119,7 @@ fn reach(
         .row("ask for the version", "SELECT version()", &[])
         .and_then(|row| link::cell(&row, 0))
         .map_err(|fault| EnsureError::Unreachable { fault, seconds: 0.0 })?;
-    match Server::parse(&version)? {
-        server @ Server::Postgres { .. } => Ok((link, server)),
-        Server::Cockroach { .. } => Err(EnsureError::Server {
-            version,
-            problem: "only PostgreSQL is known so far".to_owned(),
-        }),
-    }
+    Ok((link, Server::parse(&version)?))
 }
 
 /// `dotfill owner-index web-3:4711`: who has a session, as the server's own views show it; at most 63
@@ -136,6 +132,9 @@ fn session_name(migration: &str) -> String {
     name.chars().filter(char::is_ascii).take(63).collect()
 }
 
-fn backend<'a>(link: &'a Link, wanted: &'a Wanted) -> Box<dyn Backend + 'a> {
-    Box::new(postgres::Postgres::new(link, wanted))
+fn backend<'a>(link: &'a Link, server: &Server, wanted: &'a Wanted) -> Box<dyn Backend + 'a> {
+    match server {
+        Server::Postgres { .. } => Box::new(postgres::Postgres::new(link, wanted)),
+        Server::Cockroach { .. } => Box::new(cockroach::Cockroach::new(link, wanted)),
+    }
 }

@@ -53,7 +53,7 @@ pub fn survey(
     let pace = Pace::start(options);
     let (link, server) = reach(migration, target, options, &pace, monitor)?;
     let look = |one: &Wanted| {
-        let mut backend = backend(&link, one);
+        let mut backend = backend(&link, &server, one);
         status(backend.as_mut(), one)
     };
     let indexes = wanted.iter().map(look).collect::<Result<Vec<_>, _>>()?;

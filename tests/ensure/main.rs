@@ -21,6 +21,7 @@ mod connections_are_as_the_url_says;
 mod eight_callers_build_once;
 mod several_indexes_are_built_in_order;
 mod status_says_what_is_there;
+mod the_lease_for_cockroachdb_works_on_postgresql;
 mod the_server_restarts_meanwhile;
 mod timeouts_of_others_do_not_break_a_build;
 mod what_cannot_be_built_is_refused;

@@ -25,7 +25,6 @@
 mod catalog;
 mod sessions;
 mod table;
-mod verdicts;
 mod work;
 
 use crate::ensure::Fault;
@@ -35,9 +34,11 @@ use crate::ensure::definition::{Definition, differences};
 use crate::ensure::link::settings::{self, Purpose};
 use crate::ensure::link::{Link, Session, cell};
 use crate::ensure::verdict::{Example, Verdict};
+use crate::ensure::verdicts;
 use crate::ensure::wanted::Wanted;
 
 use table::{Table, refused};
+pub use work::examples;
 
 /// One index on one `PostgreSQL`.
 pub struct Postgres<'a> {
@@ -127,7 +128,7 @@ impl Backend for Postgres<'_> {
         // Without examples the server's own words still name one key.
         self.known().map_or_else(
             |_| Vec::new(),
-            |known| work::examples(&known.session, wanted, &known.table.quoted(), watch),
+            |known| examples(&known.session, wanted, &known.table.quoted(), watch),
         )
     }
 
@@ -138,7 +139,8 @@ impl Backend for Postgres<'_> {
         settings::set(session, "lock_timeout", "2s")?;
         let settled = match verdict {
             Some(verdict) => verdicts::write(session, schema, index, verdict),
-            None => verdicts::remove(session, schema, index),
+            None => verdicts::remove(session, schema, index)
+                .and_then(|()| verdicts::remove_table(session, schema)),
         };
         settings::set(session, "lock_timeout", "0").and(settled)
     }
@@ -210,7 +212,7 @@ fn partitioned(table: &Table) -> String {
 /// of the BLAKE3 of `dotfill ensure index v1`, and of schema and index, each after its length as a
 /// little-endian number of eight bytes.
 #[must_use]
-pub fn lock_key(schema: &str, index: &str) -> i64 {
+fn lock_key(schema: &str, index: &str) -> i64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"dotfill ensure index v1");
     for field in [schema, index] {
@@ -220,4 +222,16 @@ pub fn lock_key(schema: &str, index: &str) -> i64 {
     let mut first = [0; 8];
     first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     i64::from_le_bytes(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_named_as_it_is_specified() {
+        // Computed by another implementation of BLAKE3.
+        assert_eq!(lock_key("public", "users_email"), -8_957_466_406_534_516_493);
+        assert_ne!(lock_key("public", "users_email"), lock_key("publicu", "sers_email"));
+    }
 }

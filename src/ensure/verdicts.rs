@@ -1,6 +1,6 @@
 //! `_dotfill_ensure`: how builds have failed for good, for those who wait for them. A table beside the
-//! indexed one; it is there only while it holds something. What a verdict means:
-//! [`crate::ensure::verdict`].
+//! indexed one; on `PostgreSQL` it is there only while it holds something. What a verdict means:
+//! [`super::verdict`].
 
 use tokio_postgres::Row;
 
@@ -100,19 +100,26 @@ pub fn write(session: &Session, schema: &str, index: &str, verdict: &Verdict) ->
     Err(last)
 }
 
-/// Removes the verdict on an index, and the table where that was the last one.
+/// Removes the verdict on an index; its table stays.
 ///
 /// # Errors
 /// A [`Fault`].
 pub fn remove(session: &Session, schema: &str, index: &str) -> Result<(), Fault> {
-    let table = name(schema);
-    let doing = "remove a verdict that no longer holds";
-    session.run(doing, &format!("DELETE FROM {table} WHERE index_name = $1"), &[&index])?;
+    let sql = format!("DELETE FROM {} WHERE index_name = $1", name(schema));
+    session.run("remove a verdict that no longer holds", &sql, &[&index]).map(drop)
+}
+
+/// Removes the table where it holds nothing any more. `CockroachDB` has no lock for it.
+///
+/// # Errors
+/// A [`Fault`].
+pub fn remove_table(session: &Session, schema: &str) -> Result<(), Fault> {
+    let doing = "remove the table of verdicts";
     session.run(doing, "BEGIN", &[])?;
-    let emptied = drop_if_empty(session, &table, doing);
+    let emptied = drop_if_empty(session, &name(schema), doing);
     let ended = session.run(doing, if emptied.is_ok() { "COMMIT" } else { "ROLLBACK" }, &[]);
     match emptied {
-        // Somebody else is at it.
+        // Somebody else has.
         Err(fault) if fault.is("42P01") => ended.map(drop),
         other => other.and(ended.map(drop)),
     }
