@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use rusqlite::Connection;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::admit::decision_line;
 use super::args::{
@@ -79,8 +79,24 @@ fn list(args: &QuarantineListArgs, json: bool) -> Result<u8, Failure> {
 /// One row for people.
 fn line(row: &QuarantineRow) -> String {
     let text = |key: &str| row.detail[key].as_str().unwrap_or_default().to_owned();
-    let lines =
-        [("object", row.object.to_string()), ("why", text("message")), ("action", text("action"))];
+    // Of an old-format write: what it was, and how its elements stand.
+    let values = |key: &str| match &row.detail[key] {
+        Value::Array(values) => {
+            values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        }
+        Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    let lines = [
+        ("object", row.object.to_string()),
+        ("why", text("message")),
+        ("action", text("action")),
+        ("wrote", values("source")),
+        ("new", values("new")),
+        ("removed", values("removed")),
+        ("known", values("known")),
+        ("flaws", values("flaws")),
+    ];
     let lines: Vec<(&str, String)> =
         lines.into_iter().filter(|(_, text)| !text.is_empty()).collect();
     format!(

@@ -6,6 +6,7 @@ mod datum;
 mod datum_json;
 mod error;
 pub mod expr;
+mod held;
 mod immutable;
 mod layout_of;
 pub mod locks;

@@ -1,5 +1,7 @@
 //! The values of one column of a batch, in one arena: no allocation per value.
 
+use std::ops::Range;
+
 use rusqlite::types::ValueRef;
 
 /// The storage class of a value; the codes are those of the format.
@@ -75,6 +77,45 @@ impl Column {
         let start = self.bytes.len();
         make(&mut self.bytes);
         self.end(class, start, self.bytes.len() - start);
+    }
+
+    /// Adds some values of another column.
+    ///
+    /// # Panics
+    /// Where there are no such values, as a slice does.
+    pub(super) fn append(&mut self, other: &Self, some: Range<usize>) {
+        let classes = &other.classes[some.clone()];
+        let is_long = |class: &Class| matches!(class, Class::Text | Class::Blob);
+        let first = classes.iter().position(is_long).map(|i| some.start + i);
+        let last = classes.iter().rposition(is_long).map(|i| some.start + i);
+        let words = &other.words[some.clone()];
+        if let (Some(first), Some(last)) = (first, last) {
+            // What is kept of texts and blobs stands in their order.
+            let from = other.words[first];
+            let shift = (self.bytes.len() as u64).wrapping_sub(from);
+            let long = from..other.words[last] + u64::from(other.lengths[last]);
+            self.bytes.extend_from_slice(other.span(&long));
+            let moved = words
+                .iter()
+                .zip(classes)
+                .map(|(word, class)| if is_long(class) { word.wrapping_add(shift) } else { *word });
+            self.words.extend(moved);
+        } else {
+            self.words.extend_from_slice(words);
+        }
+        self.classes.extend_from_slice(classes);
+        self.lengths.extend_from_slice(&other.lengths[some]);
+        self.overflowed |= other.overflowed;
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "offsets into a vector of this process")]
+    fn span(&self, span: &Range<u64>) -> &[u8] {
+        &self.bytes[span.start as usize..span.end as usize]
+    }
+
+    /// True where some value is NULL.
+    pub(crate) fn has_nulls(&self) -> bool {
+        self.classes.contains(&Class::Null)
     }
 
     /// Ends a value of `length` bytes, which begins at `start`.
@@ -165,6 +206,34 @@ impl PartialEq for Column {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_values_of_another_column_are_added_as_if_one_by_one() {
+        let values = [
+            ValueRef::Integer(-1),
+            ValueRef::Text(b"abc"),
+            ValueRef::Text(b""),
+            ValueRef::Null,
+            ValueRef::Blob(b"\0\xff"),
+            ValueRef::Real(0.5),
+        ];
+        let mut all = Column::new();
+        let push = |column: &mut Column, values: &[ValueRef<'_>]| {
+            for value in values {
+                column.push(*value);
+            }
+        };
+        push(&mut all, &values);
+        for from in 0..=values.len() {
+            for to in from..=values.len() {
+                let (mut one_by_one, mut added) = (all.clone(), all.clone());
+                push(&mut one_by_one, &values[from..to]);
+                added.append(&all, from..to);
+                assert_eq!(added, one_by_one, "{from}..{to}");
+                assert_eq!(added.byte_size(), one_by_one.byte_size());
+            }
+        }
+    }
 
     #[test]
     fn a_value_of_4_gib_is_not_kept_and_makes_the_column_too_large() {

@@ -89,6 +89,19 @@ impl Rows {
         self.values.push(value);
     }
 
+    /// Adds some rows of others, whose keys are shipped by as many columns.
+    ///
+    /// # Panics
+    /// Where there are no such rows, as a slice does.
+    pub(crate) fn append(&mut self, other: &Self, some: Range<usize>) {
+        if let Keys::Shipped(columns) = &mut self.keys {
+            for (column, from) in columns.iter_mut().zip(other.key_columns()) {
+                column.append(from, some.clone());
+            }
+        }
+        self.values.append(&other.values, some);
+    }
+
     /// How many rows.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -122,7 +135,7 @@ impl Rows {
     ///
     /// # Panics
     /// Where there is no such row, as a slice does.
-    pub fn key(&self, i: usize) -> impl Iterator<Item = ValueRef<'_>> {
+    pub fn key(&self, i: usize) -> impl Iterator<Item = ValueRef<'_>> + Clone {
         self.key_columns().iter().map(move |column| column.get(i))
     }
 

@@ -61,16 +61,16 @@ pub enum RunError {
     },
     /// A recorded proof was made again, and rows do not hold what it said.
     #[error(
-        "migration {migration}: {rows} rows do not hold the derived value, for example ({example}); \
-         {remedy}"
+        "migration {migration}: {rows} rows do not hold the derived value{}; {remedy}",
+        such_as(example.as_deref())
     )]
     Unproven {
         /// The migration.
         migration: String,
         /// How many rows.
         rows: u64,
-        /// One of them.
-        example: String,
+        /// One of them, where one is known.
+        example: Option<String>,
         /// True where each of them is known to be ours: the replica has diverged.
         diverged: bool,
         /// What to do.
@@ -127,4 +127,8 @@ impl RunError {
             remedy: remedy.into(),
         }
     }
+}
+
+fn such_as(example: Option<&str>) -> String {
+    example.map_or_else(String::new, |example| format!(", for example ({example})"))
 }

@@ -125,7 +125,7 @@ impl<'a> Job<'a> {
             }
         };
         let outputs = outputs.map(|open| open(&conn, &resolved)).transpose()?;
-        let pace = Pace::new(db, options, clock, monitor, &migration.id)?;
+        let pace = Pace::new((db, &conn), options, clock, monitor, &migration.id)?;
         use_wal(&conn, db)?;
         pace.wal.begin(&conn)?;
         let lease = claim::lease(&mut conn, migration, (begins, claiming), options, clock)?;

@@ -10,6 +10,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{Scope, ScopedJoinHandle};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::{Mutex, RwLock};
@@ -17,7 +18,8 @@ use parking_lot::{Mutex, RwLock};
 use super::RunError;
 use super::fill::Filled;
 use super::job::Job;
-use super::proof::{Findings, Task, prove_ranges, reader};
+use super::proof::{Findings, Provers, Task, reader};
+use super::ship::{Closing, Feed};
 use super::wal::checkpointer;
 use super::writer::{Inputs, Writer};
 use crate::db::{DbError, Doing};
@@ -78,6 +80,13 @@ pub(super) struct Shared<'s> {
     pub failed: AtomicBool,
 }
 
+impl<'s> Shared<'s> {
+    fn provers(&'s self, feed: Option<&'s Feed>) -> Provers<'s> {
+        let Self { db, target, gate, ref findings, .. } = *self;
+        Provers { db, target, gate, findings, detail: None, watch: None, feed }
+    }
+}
+
 /// Says that a reader is gone, whether it returned or panicked.
 struct Leaving<'s>(&'s AtomicBool, bool);
 
@@ -108,6 +117,10 @@ impl Pipeline<'_> {
             // A part of the rows can only be done of a known number.
             count_rows(&shared)?;
         }
+        // The shipper hears when all provers have ended, however they do.
+        let closing =
+            Closing(job.ship.as_ref().filter(|_| self.prove).and_then(|s| s.feed(change)));
+        let feed = closing.0.as_deref();
         let (proof_send, proof_tasks) = bounded::<Task>(PROOF_QUEUE);
         let (end, ended) = bounded::<()>(0);
         let kicked = job.pace.wal.kicked();
@@ -118,45 +131,20 @@ impl Pipeline<'_> {
             let counter = scope.spawn(move || count_rows(shared));
             let checkpoints = scope.spawn(|| checkpointer(shared.db, &kicked, &ended));
             // No receiver stays on this thread: when all provers are gone, sending to them fails.
+            let common = shared.provers(feed);
             let provers: Vec<_> = (1..readers.max(2))
                 .map(|_| {
                     let tasks = proof_tasks.clone();
-                    let findings = &shared.findings;
-                    scope.spawn(move || {
-                        let (target, gate) = (shared.target, shared.gate);
-                        prove_ranges(shared.db, target, &tasks, gate, findings, None, None)
-                    })
+                    scope.spawn(move || common.prove(&tasks))
                 })
                 .collect();
             drop(proof_tasks);
-            let (ranges_send, ranges) = bounded::<(u64, Range)>(QUEUE);
-            let start = self.start.clone();
-            let (ticket, tickets) = bounded::<()>(WINDOW);
-            let splitter = scope.spawn({
-                let windowed = self.mode == Mode::Readers;
-                move || split(shared, grain, start, &ranges_send, windowed.then_some(&tickets))
-            });
-            let (inputs, pool) = match self.mode {
-                Mode::Writer => (Inputs::Ranges(ranges), Vec::new()),
-                Mode::Readers => {
-                    let (send, derived) = bounded(readers * 2);
-                    let pool = (0..readers)
-                        .map(|_| {
-                            let (ranges, send) = (ranges.clone(), send.clone());
-                            scope.spawn(move || derive(shared, &ranges, &send))
-                        })
-                        .collect();
-                    (Inputs::derived(derived, ticket), pool)
-                }
-            };
+            let (inputs, mut side) = self.inputs(scope, shared, grain, readers);
             let written = Writer::new(self, shared, inputs, proof_send, change).run(job);
             drop(end);
-            let mut results = vec![
-                joined(splitter.join(), "splitting"),
-                joined(checkpoints.join(), "checkpointing"),
-                joined(counter.join(), "counting rows"),
-            ];
-            results.extend(pool.into_iter().map(|reader| joined(reader.join(), "deriving")));
+            side.extend([("checkpointing", checkpoints), ("counting rows", counter)]);
+            let mut results: Vec<_> =
+                side.into_iter().map(|(doing, thread)| joined(thread.join(), doing)).collect();
             results.extend(provers.into_iter().map(|prover| joined(prover.join(), "proving")));
             let written = written?;
             results.into_iter().collect::<Result<Vec<()>, _>>()?;
@@ -170,6 +158,32 @@ impl Pipeline<'_> {
         })
     }
 
+    /// What the writer reads from, and the threads that feed it.
+    fn inputs<'scope, 's: 'scope>(
+        &self,
+        scope: &'scope Scope<'scope, '_>,
+        shared: &'s Shared<'s>,
+        grain: u64,
+        readers: usize,
+    ) -> (Inputs, Vec<Side<'scope>>) {
+        let (ranges_send, ranges) = bounded::<(u64, Range)>(QUEUE);
+        let (ticket, tickets) = bounded::<()>(WINDOW);
+        let start = self.start.clone();
+        let windowed = self.mode == Mode::Readers;
+        let splitter = scope
+            .spawn(move || split(shared, grain, start, &ranges_send, windowed.then_some(&tickets)));
+        let mut side = vec![("splitting", splitter)];
+        if self.mode == Mode::Writer {
+            return (Inputs::Ranges(ranges), side);
+        }
+        let (send, derived) = bounded(readers * 2);
+        side.extend((0..readers).map(|_| {
+            let (ranges, send) = (ranges.clone(), send.clone());
+            ("deriving", scope.spawn(move || derive(shared, &ranges, &send)))
+        }));
+        (Inputs::derived(derived, ticket), side)
+    }
+
     fn grain(&self, job: &Job<'_>) -> u64 {
         let records = job.pace.tuning().records_per_transaction.max(1);
         match (self.mode, self.target.delivery) {
@@ -179,6 +193,9 @@ impl Pipeline<'_> {
         }
     }
 }
+
+/// A side thread, and what it does.
+type Side<'scope> = (&'static str, ScopedJoinHandle<'scope, Result<(), DbError>>);
 
 fn joined<E: Into<RunError>>(
     result: std::thread::Result<Result<(), E>>,

@@ -9,6 +9,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use parking_lot::{Mutex, RwLock};
 
 use super::job::Job;
+use super::ship::Feed;
 use super::watch::Watch;
 use super::{RunError, SetReport, Stop};
 use crate::db::{self, Access, DbError, Doing, Table, is_row_error};
@@ -61,42 +62,56 @@ pub(super) fn reader(db: &Path) -> Result<rusqlite::Connection, DbError> {
     Ok(conn)
 }
 
-/// Proves ranges until the channel ends. Any number of threads may do this at once.
-pub(super) fn prove_ranges(
-    db: &Path,
-    target: &Target,
-    tasks: &Receiver<Task>,
-    gate: &RwLock<()>,
-    findings: &Mutex<Findings>,
-    detail: Option<&Detail<'_>>,
-    watch: Option<&Watch<'_>>,
-) -> Result<(), ProofError> {
-    let mut conn = reader(db)?;
-    if let Some(watch) = watch {
-        watch.guard(&mut conn)?;
-    }
-    let mut prover = Prover::new(&conn, target);
-    if let Some(detail) = detail {
-        prover = prover.with_facts(detail.leaves, detail.wanted);
-    }
-    for (range, expected) in tasks {
-        let proof = {
-            let _reading = gate.read();
-            prover.prove(&range, expected)?
-        };
-        if let Some(detail) = detail {
-            (detail.sink)(&range, prover.facts());
+/// What provers of one table have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Provers<'p> {
+    pub db: &'p Path,
+    pub target: &'p Target,
+    /// Held by each while it holds a snapshot.
+    pub gate: &'p RwLock<()>,
+    pub findings: &'p Mutex<Findings>,
+    /// Gets the rows' facts.
+    pub detail: Option<&'p Detail<'p>>,
+    /// Hears of it.
+    pub watch: Option<&'p Watch<'p>>,
+    /// Gets the rows to ship.
+    pub feed: Option<&'p Feed>,
+}
+
+impl Provers<'_> {
+    /// Proves ranges until the channel ends. Any number of threads may do this at once.
+    pub(super) fn prove(&self, tasks: &Receiver<Task>) -> Result<(), ProofError> {
+        let mut conn = reader(self.db)?;
+        if let Some(watch) = self.watch {
+            watch.guard(&mut conn)?;
         }
-        if let Some(watch) = watch {
-            watch.passed(proof.digest.rows);
+        let mut prover = Prover::new(&conn, self.target);
+        if let Some(detail) = self.detail {
+            prover = prover.with_facts(detail.leaves, detail.wanted);
         }
-        let mut findings = findings.lock();
-        if proof.unproven > 0 {
-            findings.missed.push(range);
+        for (range, expected) in tasks {
+            prover.keep_rows(self.feed.is_some_and(Feed::is_wanted));
+            let proof = {
+                let _reading = self.gate.read();
+                prover.prove(&range, expected)?
+            };
+            if let Some(feed) = self.feed {
+                feed.offer(prover.take_rows());
+            }
+            if let Some(detail) = self.detail {
+                (detail.sink)(&range, prover.facts());
+            }
+            if let Some(watch) = self.watch {
+                watch.passed(proof.digest.rows);
+            }
+            let mut findings = self.findings.lock();
+            if proof.unproven > 0 {
+                findings.missed.push(range);
+            }
+            findings.proof.add(proof);
         }
-        findings.proof.add(proof);
+        Ok(())
     }
-    Ok(())
 }
 
 /// Takes the ranges that are to be proven, in order; false where nobody wants more.
@@ -160,6 +175,9 @@ pub(super) fn prove_heard<T: std::marker::Send>(
     job: &mut Job<'_>,
     prove: impl FnOnce(&Watch<'_>) -> Result<T, RunError> + std::marker::Send,
 ) -> Result<Option<T>, RunError> {
+    if job.pace.asked_to_stop().is_some() {
+        return Ok(None);
+    }
     let leave = Arc::new(AtomicBool::new(false));
     let watch = Watch::new(Stage::Proving, "proving", &leave, &Quiet);
     let (end, ended) = bounded::<()>(0);
@@ -205,19 +223,19 @@ pub(super) fn prove_all(
     watch: Option<&Watch<'_>>,
 ) -> Result<Findings, RunError> {
     let findings = Mutex::new(Findings::default());
+    let provers = Provers { db, target, gate, findings: &findings, detail, watch, feed: None };
     let (send, tasks) = bounded::<Task>(QUEUE);
     std::thread::scope(|scope| {
         let splitter = scope.spawn(move || cut(&mut |range| send.send((range, None)).is_ok()));
-        let provers: Vec<_> = (0..threads)
+        let proving: Vec<_> = (0..threads)
             .map(|_| {
                 let tasks = tasks.clone();
-                let findings = &findings;
-                scope.spawn(move || prove_ranges(db, target, &tasks, gate, findings, detail, watch))
+                scope.spawn(move || provers.prove(&tasks))
             })
             .collect();
         drop(tasks);
         let panicked = |_| RunError::Panicked { doing: "proving" };
-        for prover in provers {
+        for prover in proving {
             prover.join().map_err(panicked)??;
         }
         splitter.join().map_err(panicked)??;

@@ -1,22 +1,21 @@
 //! Reading the cells that are ours, by key, each range in a read snapshot that ends with it. Any
 //! number of readers work side by side, each with its own connection. Writes nothing.
 
+mod exported;
 mod implied;
+mod proven;
 
-use rusqlite::types::{ToSql, ValueRef};
+pub use exported::{Exported, TooLarge};
+pub(crate) use proven::ProvenColumns;
+pub use proven::ProvenRows;
+
+use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row};
 
 use crate::db::{Datum, DbError, Doing, is_row_error};
-use crate::delta::{CELL_BYTES, ROWS_BYTES_MAX, Rows};
 use crate::layout::crsqlite::CrTable;
 use crate::layout::{ExportSql, Filter, Layout, Target, Verdict, Whose};
 use crate::split::{Position, Range, Splitter};
-
-/// Bytes of rows from which on a reader leaves the others for the next call: so one block is what it
-/// holds, a row more at most.
-const PART_BYTES: usize = 4 << 20;
-/// Bytes of a key, at most: it stands in a segment several times.
-const KEY_BYTES_MAX: usize = 1 << 20;
 
 /// How it is told whose a cell is; as [`Whose`], before anybody has looked at the side tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,36 +33,6 @@ pub enum Ownership {
     },
     /// By the value.
     Value,
-}
-
-/// What one range holds.
-#[derive(Clone, Debug, Default)]
-pub struct Exported {
-    /// The rows whose cell is ours, in order, in blocks that are not too large.
-    pub blocks: Vec<Rows>,
-    /// Rows whose cell is a user's, or may be.
-    pub user: u64,
-    /// Rows that are noted and wait to be derived again.
-    pub noted: u64,
-    /// Keys that were asked for and name no row.
-    pub missing: u64,
-    /// Rows that were looked at, or keys that were looked for.
-    pub passed: u64,
-    /// A row that no delta can hold; those after it were not read.
-    pub too_large: Option<TooLarge>,
-    /// Bytes of the last block.
-    block_bytes: usize,
-}
-
-/// A row that no delta can hold.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TooLarge {
-    /// Its key; empty where that is what is too large.
-    pub key: Vec<Datum>,
-    /// Bytes of the key and the cell.
-    pub bytes: usize,
-    /// Bytes that they may have.
-    pub limit: usize,
 }
 
 /// How far a table may be read that is being filled.
@@ -278,17 +247,7 @@ impl<'a> ExportReader<'a> {
     fn whose(&self) -> Result<Whose, DbError> {
         Ok(match self.ownership {
             Ownership::Marks { nulls } => {
-                let any = |table: &str| {
-                    self.conn
-                        .prepare_cached(&format!("SELECT EXISTS (SELECT 1 FROM {table})"))
-                        .and_then(|mut s| s.query_row([], |row| row.get(0)))
-                        .doing("look for noted keys")
-                };
-                let filter = Filter {
-                    dirty: any(&self.target.dirty_table())?,
-                    user: any(&self.target.user_table())?,
-                };
-                Whose::Marks { filter, nulls }
+                Whose::Marks { filter: filter_of(self.conn, self.target)?, nulls }
             }
             Ownership::Clock { derived } => Whose::Clock { derived },
             Ownership::Value => Whose::Value,
@@ -339,76 +298,18 @@ impl<'a> ExportReader<'a> {
     }
 }
 
+/// Which of the tables of noted and of users' keys hold anything.
+fn filter_of(conn: &Connection, target: &Target) -> Result<Filter, DbError> {
+    let any = |table: &str| {
+        conn.prepare_cached(&format!("SELECT EXISTS (SELECT 1 FROM {table})"))
+            .and_then(|mut s| s.query_row([], |row| row.get(0)))
+            .doing("look for noted keys")
+    };
+    Ok(Filter { dirty: any(&target.dirty_table())?, user: any(&target.user_table())? })
+}
+
 /// What of a range comes after the position at which it was left.
 fn rest(range: &Range, left_at: Option<Position>) -> Option<Range> {
     let after = left_at.filter(|at| *at != range.through)?;
     Some(Range { after: Some(after), through: range.through.clone(), rows: 0 })
-}
-
-/// Bytes of a row as its receiver holds it; the row itself where no delta can hold it.
-fn row_size<'v>(
-    key: impl Iterator<Item = ValueRef<'v>> + Clone,
-    value: ValueRef<'_>,
-) -> Result<usize, TooLarge> {
-    let size = |value: ValueRef<'_>| match value {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => CELL_BYTES + bytes.len(),
-        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => CELL_BYTES,
-    };
-    let key_bytes = key.clone().map(size).sum::<usize>();
-    if key_bytes > KEY_BYTES_MAX {
-        return Err(TooLarge { key: Vec::new(), bytes: key_bytes, limit: KEY_BYTES_MAX });
-    }
-    let bytes = key_bytes + size(value);
-    if bytes > ROWS_BYTES_MAX {
-        return Err(TooLarge { key: key.map(Datum::from).collect(), bytes, limit: ROWS_BYTES_MAX });
-    }
-    Ok(bytes)
-}
-
-impl Exported {
-    fn count(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::User => self.user += 1,
-            Verdict::Noted => self.noted += 1,
-            Verdict::Ours | Verdict::Nothing => {}
-        }
-    }
-
-    /// True where a reader leaves the other rows for the next call.
-    fn is_full(&self) -> bool {
-        self.block_bytes >= PART_BYTES || self.blocks.len() > 1 || self.too_large.is_some()
-    }
-
-    /// Adds or counts a row, whose first columns are its key, then its verdict, then the cell.
-    fn add(&mut self, row: &Row<'_>, keys: usize, verdict: Verdict) -> rusqlite::Result<()> {
-        self.passed += 1;
-        if verdict == Verdict::Ours {
-            return self.push(row, keys);
-        }
-        self.count(verdict);
-        Ok(())
-    }
-
-    /// Adds a row, whose first columns are its key, then a verdict, then the cell.
-    fn push(&mut self, row: &Row<'_>, keys: usize) -> rusqlite::Result<()> {
-        let value = row.get_ref(keys + 1)?;
-        // Columns before one that there is.
-        let key = (0..keys).map(|i| row.get_ref(i).unwrap_or(ValueRef::Null));
-        let bytes = match row_size(key.clone(), value) {
-            Ok(bytes) => bytes,
-            Err(too_large) => {
-                self.too_large = Some(too_large);
-                return Ok(());
-            }
-        };
-        if self.blocks.is_empty() || self.block_bytes + bytes > ROWS_BYTES_MAX {
-            self.blocks.push(Rows::new(keys));
-            self.block_bytes = 0;
-        }
-        self.block_bytes += bytes;
-        if let Some(block) = self.blocks.last_mut() {
-            block.push(key, value);
-        }
-        Ok(())
-    }
 }

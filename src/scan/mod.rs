@@ -4,7 +4,8 @@
 mod export;
 pub mod or_set;
 
-pub use export::{Bound, ExportReader, Exported, Next, Ownership, TooLarge};
+pub(crate) use export::ProvenColumns;
+pub use export::{Bound, ExportReader, Exported, Next, Ownership, ProvenRows, TooLarge};
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;

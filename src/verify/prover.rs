@@ -6,6 +6,7 @@ use super::facts::Facts;
 use super::{Checked, LeafSet, RangeCheck, RangeDigest, RowFacts, RowHasher};
 use crate::db::{DbError, Doing, is_row_error};
 use crate::layout::{FillSql, Filter, Target};
+use crate::scan::{ProvenColumns, ProvenRows};
 use crate::split::{Position, Range};
 
 /// What the proof of one range found.
@@ -74,6 +75,9 @@ pub struct Prover<'a> {
     hasher: RowHasher,
     check: RangeCheck,
     facts: Option<Facts<'a>>,
+    /// What is kept of the rows that are proven, where they are.
+    columns: Option<ProvenColumns>,
+    kept: Option<ProvenRows>,
 }
 
 impl<'a> Prover<'a> {
@@ -87,7 +91,22 @@ impl<'a> Prover<'a> {
             hasher: RowHasher::new(target),
             check: RangeCheck::default(),
             facts: None,
+            columns: None,
+            kept: None,
         }
+    }
+
+    /// Keeps the rows of each range that is proven from now on, or no longer.
+    pub fn keep_rows(&mut self, keep: bool) {
+        if keep != self.columns.is_some() {
+            self.columns = keep.then(|| ProvenColumns::new(self.target, &self.sql));
+        }
+    }
+
+    /// The rows of the range that was proven last, where they were kept: all of them hold what is
+    /// derived, nobody claims any, and they are not too many.
+    pub fn take_rows(&mut self) -> Option<ProvenRows> {
+        self.kept.take()
     }
 
     /// Has the facts of each row collected, for a tree of `leaves` leaves; keys are kept of the
@@ -115,9 +134,19 @@ impl<'a> Prover<'a> {
         expected: Option<Checked>,
     ) -> Result<RangeProof, ProofError> {
         self.conn.execute_batch("BEGIN").doing("begin a snapshot")?;
-        let proof = self.prove_in_snapshot(range, expected);
+        let proof = self.begin_rows(range).and_then(|()| self.prove_in_snapshot(range, expected));
         self.conn.execute_batch("COMMIT").doing("end a snapshot")?;
         proof
+    }
+
+    fn begin_rows(&mut self, range: &Range) -> Result<(), ProofError> {
+        self.kept = match &self.columns {
+            Some(columns) => {
+                ProvenRows::begin(self.conn, self.target, columns, range.after.as_ref())?
+            }
+            None => None,
+        };
+        Ok(())
     }
 
     fn prove_in_snapshot(
@@ -155,6 +184,7 @@ impl<'a> Prover<'a> {
         let parameters = rusqlite::params_from_iter(range.parameters());
         let mut rows = statement.query(parameters).doing(&what)?;
         let mut proof = RangeProof::default();
+        self.kept.iter_mut().for_each(ProvenRows::clear);
         while let Some(row) = rows.next().doing(&what)? {
             let differs = differs(row, terms + sources + 1).doing(&what)?;
             proof.unproven += u64::from(differs);
@@ -164,6 +194,11 @@ impl<'a> Prover<'a> {
             if let Some(facts) = self.facts.as_mut().filter(|_| look != Look::Check) {
                 let unlike = differs || look == Look::Read;
                 facts.add(row, digest.values, unlike).doing(&what)?;
+            }
+            if let Some(kept) = &mut self.kept
+                && (differs || !kept.add(row, cell).doing(&what)?)
+            {
+                self.kept = None;
             }
             if look == Look::Check {
                 self.check.add(row, terms + sources, cell).doing(&what)?;
@@ -204,6 +239,7 @@ impl<'a> Prover<'a> {
     /// Proves a range in which some row's expression fails, one row at a time.
     fn row_by_row(&mut self, range: &Range) -> Result<RangeProof, ProofError> {
         let mut proof = RangeProof::default();
+        self.kept = None;
         for one in range.one_by_one(self.conn, &self.sql.select_keys(range.bounded()))? {
             let mut found = match self.scan(&one, Look::Evaluate) {
                 Ok(found) => found,

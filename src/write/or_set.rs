@@ -101,7 +101,7 @@ impl<'t> SetWriter<'t> {
     /// Reconciles at most `limit` noted objects, in one transaction.
     ///
     /// # Errors
-    /// As [`Session::transact`]; [`WriteError::Malformed`] where an element may not be skipped.
+    /// As [`Session::transact`]; [`WriteError::Set`] where an element may not be skipped.
     pub fn drain(
         &self,
         session: &mut Session<'_>,

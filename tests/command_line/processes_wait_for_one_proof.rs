@@ -194,3 +194,19 @@ fn the_proof_says_what_made_it() {
     }
     assert_eq!(proof["token"], folder.status()["token"]);
 }
+
+#[test]
+fn a_closed_migration_is_told_by_the_proof_that_closed_it() {
+    let folder = Folder::with_rows(50);
+    folder.run("run", &["--close"]).expect(0);
+    let told = || folder.run("wait", &["--json"]).expect(0).json();
+    let closed = told();
+    assert_eq!((&closed["counted"], &closed["rows"]), (&false.into(), &50.into()));
+    let meanwhile = ["CREATE INDEX labels ON t (label)", "UPDATE t SET label = 'x' WHERE id = 3"];
+    for write in meanwhile {
+        folder.conn().execute_batch(write).unwrap();
+        assert_eq!(told(), closed, "{write}");
+    }
+    let recheck = folder.run("wait", &["--recheck", "--json"]);
+    recheck.expect(1).says(&["1 rows do not hold the derived value; the migration is closed"]);
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::feed::Feed;
 use crate::delta::ChainStats;
 use crate::layout::Target;
 use crate::scan::{Bound, Ownership};
@@ -25,6 +26,8 @@ pub(super) struct Work {
     pub bound: Option<(Bound, i64)>,
     /// Rows that were filled since the job began, about.
     pub passed: u64,
+    /// Where the rows come that are proven beside the fill.
+    pub feed: Option<Arc<Feed>>,
 }
 
 impl Work {
@@ -105,6 +108,15 @@ impl Board {
         if work.is_enough(wanted) {
             self.changed.notify_all();
         }
+    }
+
+    /// A feed for the rows of a change, where they can be told without looking further.
+    pub(super) fn feed(&self, change: usize) -> Option<Arc<Feed>> {
+        let mut state = self.state.lock();
+        let work = state.work[change].as_mut()?;
+        let Ownership::Marks { nulls } = work.ownership else { return None };
+        work.feed = Some(Arc::new(Feed::new(nulls)));
+        work.feed.clone()
     }
 
     /// Has every key shipped again that is to be, by these ownerships; returns the order's number.
@@ -195,6 +207,11 @@ impl Board {
             let (bound, schema) = work.bound.clone()?;
             Some((bound, schema, work.passed))
         })
+    }
+
+    /// The feed of a change, once.
+    pub(super) fn take_feed(&self, change: usize) -> Option<Arc<Feed>> {
+        self.state.lock().work[change].as_mut()?.feed.take()
     }
 
     /// The change as it is now.

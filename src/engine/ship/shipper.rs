@@ -6,6 +6,7 @@ use std::path::Path;
 use parking_lot::RwLock;
 
 use super::board::{Board, Order, Work};
+use super::feed::Fed;
 use super::place::{Place, Walk, after};
 use crate::db::Datum;
 use crate::delta::ChainHeader;
@@ -94,6 +95,7 @@ impl Shipper<'_> {
         let block = self.size.block_rows.max(1);
         // Rows are counted as the fill counts them, so that few are read for nothing.
         let (mut taken, mut wanted) = (self.segments.chain().rows(change), 0);
+        let mut fed = None;
         loop {
             let Some((bound, schema, passed)) = self.board.wait_for_rows(change, wanted) else {
                 return Ok(false);
@@ -101,9 +103,15 @@ impl Shipper<'_> {
             if matches!(bound, Bound::Through(_)) && walk.schema.is_some_and(|s| s != schema) {
                 self.walk_again(change, &mut walk, schema);
             }
-            let next = {
+            fed = self.board.take_feed(change).map(Fed::new).or(fed);
+            let (after, schema) = (walk.after.as_ref(), walk.schema);
+            let block_fed = fed.as_mut().and_then(|fed| fed.block(after, schema, block));
+            let next = if let Some((through, found)) = block_fed {
+                Next::Rows(through, found)
+            } else {
+                fed = None;
                 let _reading = self.gate.read();
-                rows.read_next(walk.after.as_ref(), &bound, block, walk.schema)?
+                rows.read_next(after, &bound, block, schema)?
             };
             match next {
                 Next::Rows(through, found) => {

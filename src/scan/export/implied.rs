@@ -4,7 +4,8 @@
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-use super::{ExportReader, Exported, PART_BYTES, TooLarge, rest, row_size};
+use super::exported::{PART_BYTES, row_size};
+use super::{ExportReader, Exported, TooLarge, rest};
 use crate::db::{Datum, DbError, encode, is_row_error};
 use crate::delta::{Column, ImpliedKeys, KeyDigest, Keys, ROWS_BYTES_MAX, Rows};
 use crate::layout::Verdict;
