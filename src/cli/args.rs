@@ -312,12 +312,13 @@ pub struct ApplyArgs {
 
 /// Arguments of `status`.
 #[derive(Args, Clone, Debug)]
+#[command(group = clap::ArgGroup::new("place").required(true).args(["db", "url"]))]
 pub struct StatusArgs {
     /// Only this migration: its file, or its id; its file with --url
-    #[arg(value_name = "MIGRATION", required_unless_present = "db")]
+    #[arg(value_name = "MIGRATION")]
     pub migration: Option<String>,
     /// The database file of this replica
-    #[arg(long, value_name = "FILE", required_unless_present = "url", conflicts_with = "url")]
+    #[arg(long, value_name = "FILE")]
     pub db: Option<PathBuf>,
     /// The server that `dotfill ensure` builds indexes on
     #[arg(long, value_name = "URL", requires = "migration")]

@@ -19,7 +19,8 @@ pub struct EnsureArgs {
     /// The migration file; each change has the kind "index"
     #[arg(value_name = "MIGRATION")]
     pub migration: String,
-    /// The server: postgres://USER@HOST:PORT/DATABASE, or env:NAME for a URL in an environment variable
+    /// The server: postgres://USER@HOST:PORT/DATABASE, or env:NAME for a URL in an environment
+    /// variable
     #[arg(long, value_name = "URL")]
     pub url: String,
     /// Give up after this long, such as 90s, 10m or 2h, and say what was found; a build goes on
@@ -34,15 +35,15 @@ pub struct EnsureArgs {
 }
 
 const HELP: &str = "\
-The password: in the URL, or in PGPASSWORD. Parameters of the URL, as libpq has them: sslmode=disable,
-prefer (the default), require (encrypted, for whoever answers) or verify-full (and the certificate is
-checked), sslrootcert, sslcert, sslkey, connect_timeout, target_session_attrs. The connection must be
-a session of its own: no proxy that shares sessions among clients.
+The password: in the URL, or in PGPASSWORD. Parameters of the URL, as libpq has them:
+sslmode=disable, prefer (the default), require (encrypted, for whoever answers) or verify-full (the
+certificate is checked), sslrootcert, sslcert, sslkey, connect_timeout, target_session_attrs. The
+connection must be a session of its own: no proxy that shares sessions among clients.
 
-Exit codes: 0 each index is valid and as the file says, read from the catalog; 1 a build has failed for
-good, or no connection; 2 refused: another definition has the name, or the server does not take it;
-4 interrupted, and what was begun is taken back, or the time is over and nobody builds; 5 somebody
-builds, or the server still does after --timeout.";
+Exit codes: 0 each index is valid and as the file says, read from the catalog; 1 a build has failed
+for good, or no connection; 2 refused: another definition has the name, or the server does not take
+it; 4 interrupted, and what was begun is taken back, or the time is over and nobody builds; 5
+somebody builds, or the server still does after --timeout.";
 
 /// Runs `ensure`.
 ///

@@ -1,5 +1,5 @@
-//! How far the build of an index is, on standard error: a bar on a terminal, lines elsewhere, nothing
-//! with `--quiet`.
+//! How far the build of an index is, on standard error: a bar on a terminal, lines elsewhere,
+//! nothing with `--quiet`.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};

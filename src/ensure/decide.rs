@@ -153,19 +153,19 @@ mod tests {
         There::Index(IndexState { whole, differences, ..IndexState::default() })
     }
 
-    fn builder(certain: bool) -> Option<Builder> {
-        Some(Builder { name: "pid 7".to_owned(), certain })
+    fn builder(certain: bool) -> Builder {
+        Builder { name: "pid 7".to_owned(), certain }
     }
 
-    fn verdict() -> Option<Verdict> {
-        Some(Verdict {
+    fn verdict() -> Verdict {
+        Verdict {
             round: "1".to_owned(),
             definition: "d".to_owned(),
             cause: Cause::Data,
             code: "23505".to_owned(),
             message: "duplicates".to_owned(),
             examples: Vec::new(),
-        })
+        }
     }
 
     fn caller(attempts: u32) -> Caller {
@@ -181,9 +181,9 @@ mod tests {
         let locks = || [BuildLock::Free, BuildLock::Ours, BuildLock::Theirs("pid 9".to_owned())];
         let mut out = Vec::new();
         for there in theres() {
-            for builder in [None, builder(true), builder(false)] {
+            for builder in [None, Some(builder(true)), Some(builder(false))] {
                 for lock in locks() {
-                    for verdict in [None, verdict()] {
+                    for verdict in [None, Some(verdict())] {
                         let (there, builder) = (there.clone(), builder.clone());
                         let lock = lock.clone();
                         out.push(Seen { there, builder, lock, verdict, progress: None });
@@ -250,9 +250,9 @@ mod tests {
         assert_eq!(decide(&seen(There::Nothing), &caller(3)), Step::GiveUp);
         assert_eq!(decide(&seen(index(false)), &caller(3)), Step::GiveUp);
         // A lock of a build on the table alone is nothing to wait for where nothing is there.
-        let beside = Seen { builder: builder(false), ..seen(There::Nothing) };
+        let beside = Seen { builder: Some(builder(false)), ..seen(There::Nothing) };
         assert_eq!(decide(&beside, &caller(0)), Step::Build);
-        let begun = Seen { builder: builder(true), ..seen(There::Nothing) };
+        let begun = Seen { builder: Some(builder(true)), ..seen(There::Nothing) };
         assert_eq!(decide(&begun, &caller(0)), Step::Wait("pid 7 builds it".to_owned()));
     }
 }

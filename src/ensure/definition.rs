@@ -1,9 +1,9 @@
 //! What an index is, as a server's catalog says, and how two of them differ. Pure.
 //!
-//! What the file asks for and what is there are both read from a catalog: the first one from the same
-//! index, made for a moment on an empty temporary copy of the table. So both are in the server's own
-//! words, and neither white space nor spelling makes a difference. Storage parameters, the tablespace
-//! and comments are no part of it: they are the operator's.
+//! What the file asks for and what is there are both read from a catalog: the first one from the
+//! same index, made for a moment on an empty temporary copy of the table. So both are in the
+//! server's own words, and neither white space nor spelling makes a difference. Storage parameters,
+//! the tablespace and comments are no part of it: they are the operator's.
 
 /// A definition, in the server's words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! Why an index was not proven. Each variant is a decision for the caller: mend the file or the URL,
-//! look after the rows, wait, or try again.
+//! Why an index was not proven. Each variant is a decision for the caller: mend the file or the
+//! URL, look after the rows, wait, or try again.
 
 use super::Fault;
 use super::verdict::Verdict;
@@ -68,8 +68,8 @@ pub enum EnsureError {
     },
     /// The time is over.
     #[error(
-        "index {index:?} is not proven after {seconds:.0} s: {state}; the same command attaches to \
-         it{}", if *building { "" } else { ", or builds it" }
+        "index {index:?} is not proven after {seconds:.0} s: {state}; the same command \
+         {}", if *building { "attaches to it" } else { "goes on" }
     )]
     Timeout {
         /// The index.

@@ -69,8 +69,8 @@ impl Fault {
     #[must_use]
     pub fn nature(&self) -> Nature {
         match &*self.code {
-            // No server answered. 57P0x: it is shutting down, has crashed, is starting, or has ended
-            // an idle session.
+            // No server answered. 57P0x: it is shutting down, has crashed, is starting, or has
+            // ended an idle session.
             "" | "57P01" | "57P02" | "57P03" | "57P05" => Nature::Lost,
             "42P07" | "42710" => Nature::Exists,
             // Two statements made a relation of one name at once; the catalog's own index says so.

@@ -267,7 +267,9 @@ impl<'a> Job<'a> {
                 Err(EnsureError::Interrupted { index, state })
             }
             Err(Stop::Left) => {
-                Err(self.timeout(true, format!("{}; the server goes on", state(&self.seen))))
+                let progress = self.seen.progress.as_ref().map(ToString::to_string);
+                let state = progress.unwrap_or_else(|| "it is being built".to_owned());
+                Err(self.timeout(true, format!("{state}; the server goes on")))
             }
         }
     }
@@ -411,7 +413,12 @@ pub fn state(seen: &Seen) -> String {
         (_, None, None) => ", nobody builds it".to_owned(),
         (_, None, Some(_)) => String::new(),
     };
-    let progress = seen.progress.as_ref();
-    let progress = progress.map(|progress| format!(", {progress}")).unwrap_or_default();
+    // Who it is has just been said.
+    let by = if who.is_empty() { None } else { Some(String::new()) };
+    let progress = seen.progress.clone().map(|progress| IndexProgress {
+        by: by.unwrap_or_else(|| progress.by.clone()),
+        ..progress
+    });
+    let progress = progress.map(|progress| format!(": {progress}")).unwrap_or_default();
     format!("{there}{who}{progress}")
 }

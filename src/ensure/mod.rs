@@ -1,16 +1,16 @@
-//! Indexes on `PostgreSQL` and `CockroachDB`, for services that migrate when they start: any number of
-//! callers at once, one of them builds, all of them get the same verdict, and none says done before
-//! the index is valid and is the one that the file asks for.
+//! Indexes on `PostgreSQL` and `CockroachDB`, for services that migrate when they start: any number
+//! of callers at once, one of them builds, all of them get the same verdict, and none says done
+//! before the index is valid and is the one that the file asks for.
 //!
-//! [`ensure`] works until every index of a migration is proven; [`survey`] only looks. Both know the
-//! server through [`backend::Backend`]: what is to be done next is decided in [`decide`], without a
-//! server, from what [`postgres`] or [`cockroach`] saw. Nothing here prints.
+//! [`ensure`] works until every index of a migration is proven; [`survey`] only looks. Both know
+//! the server through [`backend::Backend`]: what is to be done next is decided in [`decide`],
+//! without a server, from what [`postgres`] or [`cockroach`] saw. Nothing here prints.
 //!
 //! # What done means
-//! The server's catalog says, at one moment, that the index is valid, ready and not being dropped, and
-//! that its definition is what the server itself makes of what the file says. That a name exists is
-//! never enough: `CREATE INDEX IF NOT EXISTS` says yes to an index that was left INVALID, that is
-//! another one, or that is still being built and will be taken back.
+//! The server's catalog says, at one moment, that the index is valid, ready and not being dropped,
+//! and that its definition is what the server itself makes of what the file says. That a name
+//! exists is never enough: `CREATE INDEX IF NOT EXISTS` says yes to an index that was left INVALID,
+//! that is another one, or that is still being built and will be taken back.
 
 pub mod backend;
 mod backoff;
@@ -46,8 +46,8 @@ use wanted::Wanted;
 use crate::migration::{Change, ColumnChange, Migration, OrSetChange};
 use crate::monitor::Monitor;
 
-/// Sees to it that every index of a migration is there, valid, and as the file says: in the order of
-/// the file, and no further than to the first one that is not proven.
+/// Sees to it that every index of a migration is there, valid, and as the file says: in the order
+/// of the file, and no further than to the first one that is not proven.
 ///
 /// # Errors
 /// Any [`EnsureError`]; indexes before the one that it names are proven.
@@ -84,22 +84,21 @@ fn indexes(migration: &Migration) -> Result<Vec<Wanted>, EnsureError> {
         problem,
     };
     let one = |(n, change): (usize, &Change)| {
-        match change {
-        Change::Index(index) => {
-            let wanted = Wanted::of(index, migration.at(n, "name"));
-            match wanted.problem() {
-                None => Ok(wanted),
-                Some(problem) => Err(refused(wanted.at, &wanted.name, problem)),
+        let table = match change {
+            Change::Index(index) => {
+                let wanted = Wanted::of(index, migration.at(n, "name"));
+                return match wanted.problem() {
+                    None => Ok(wanted),
+                    Some(problem) => Err(refused(wanted.at, &wanted.name, problem)),
+                };
             }
-        }
-        Change::Column(ColumnChange { table, .. }) | Change::OrSet(OrSetChange { table, .. }) => Err(refused(
-            migration.at(n, "kind"),
-            table,
-            "its kind is not \"index\": only indexes are built on a server; columns and sets are \
-             backfilled in the SQLite files of replicas, by `dotfill run MIGRATION --db FILE`"
-                .to_owned(),
-        )),
-    }
+            Change::Column(ColumnChange { table, .. })
+            | Change::OrSet(OrSetChange { table, .. }) => table,
+        };
+        let problem = "its kind is not \"index\": only indexes are built on a server; columns and \
+                       sets are backfilled in the SQLite files of replicas, by `dotfill run \
+                       MIGRATION --db FILE`";
+        Err(refused(migration.at(n, "kind"), table, problem.to_owned()))
     };
     migration.changes.iter().enumerate().map(one).collect()
 }
@@ -122,8 +121,8 @@ fn reach(
     Ok((link, Server::parse(&version)?))
 }
 
-/// `dotfill owner-index web-3:4711`: who has a session, as the server's own views show it; at most 63
-/// bytes, of which the end says most.
+/// `dotfill owner-index web-3:4711`: who has a session, as the server's own views show it; at most
+/// 63 bytes, of which the end says most.
 fn session_name(migration: &str) -> String {
     let end = format!(" {}:{}", crate::lease::this_host(), std::process::id());
     let room = 63_usize.saturating_sub("dotfill ".len() + end.len());

@@ -14,8 +14,8 @@ pub struct EnsureOptions {
     pub wait: bool,
     /// Build again what has failed for good.
     pub retry: bool,
-    /// How often this caller tries what might go well another time, at least 1. Three: the first one, one that
-    /// was cancelled or found no space, and one more.
+    /// How often this caller tries what might go well another time, at least 1. Three: the first
+    /// one, one that was cancelled or found no space, and one more.
     pub attempts_max: u32,
     /// How long the first connection may take: a service may be started beside its database.
     pub connect_max: Duration,

@@ -14,8 +14,8 @@ const RECONNECT: Backoff = Backoff::new(Duration::from_millis(100), Duration::fr
 /// Calls `connect` until it works, for at most `most`.
 ///
 /// # Errors
-/// What `connect` refuses; [`EnsureError::Unreachable`] where the time is over, a signal has come, or
-/// the server has answered with what no repetition changes (a wrong password, no such database).
+/// What `connect` refuses; [`EnsureError::Unreachable`] where the time is over, a signal has come,
+/// or the server has answered with what no repetition changes (a wrong password, no such database).
 pub fn patiently<T>(
     pace: &Pace,
     most: Duration,

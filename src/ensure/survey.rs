@@ -17,8 +17,8 @@ use crate::monitor::Monitor;
 pub struct Survey {
     /// The migration.
     pub id: String,
-    /// What all of its indexes together are: the first of `building`, `different`, `refused`, `failed`,
-    /// `invalid`, `missing` that one of them is, else `proven`.
+    /// What all of its indexes together are: the first of `building`, `different`, `refused`,
+    /// `failed`, `invalid`, `missing` that one of them is, else `proven`.
     pub phase: State,
     /// Where, without a password.
     pub url: String,

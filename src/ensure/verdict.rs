@@ -2,17 +2,17 @@
 //!
 //! # The rule
 //! Whoever builds and fails for good writes the verdict into `_dotfill_ensure`, a table beside the
-//! indexed one, while it still has the build lock, and takes back what it began. So whoever gets the
-//! lock next finds either no verdict or a whole one.
-//! - A verdict that appears *while a caller waits* is that caller's verdict: nobody builds again what
-//!   has just failed. All callers say the same words.
+//! indexed one, while it still has the build lock, and takes back what it began. So whoever gets
+//! the lock next finds either no verdict or a whole one.
+//! - A verdict that appears *while a caller waits* is that caller's verdict: nobody builds again
+//!   what has just failed. All callers say the same words.
 //! - A verdict that *was there when a caller came* counts where it is about the rows
-//!   ([`Cause::Data`]), which are not better for being asked again, until somebody says `--retry`. One
-//!   about effort ([`Cause::Effort`]: cancelled, no space, a deadlock too many) does not: to start
-//!   again is a retry.
+//!   ([`Cause::Data`]), which are not better for being asked again, until somebody says `--retry`.
+//!   One about effort ([`Cause::Effort`]: cancelled, no space, a deadlock too many) does not: to
+//!   start again is a retry.
 //! - A verdict about another definition counts for nobody.
-//! - An index that is there, valid and as wanted is done whatever a verdict says; whoever finds it so
-//!   removes the verdict, and the table with the last one.
+//! - An index that is there, valid and as wanted is done whatever a verdict says; whoever finds it
+//!   so removes the verdict, and the table with the last one.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
-//! `_dotfill_ensure`: how builds have failed for good, for those who wait for them. A table beside the
-//! indexed one; on `PostgreSQL` it is there only while it holds something. What a verdict means:
-//! [`super::verdict`].
+//! `_dotfill_ensure`: how builds have failed for good, for those who wait for them. A table beside
+//! the indexed one; on `PostgreSQL` it is there only while it holds something. What a verdict
+//! means: [`super::verdict`].
 
 use tokio_postgres::Row;
 
@@ -24,7 +24,8 @@ fn name(schema: &str) -> String {
 pub fn read(session: &Session, schema: &str, index: &str) -> Result<Option<Verdict>, Fault> {
     let table = name(schema);
     let sql = format!(
-        "SELECT round, definition, cause, code, message, examples FROM {table} WHERE index_name = $1"
+        "SELECT round, definition, cause, code, message, examples FROM {table}
+         WHERE index_name = $1"
     );
     let there =
         session.row("look for verdicts", "SELECT to_regclass($1) IS NOT NULL", &[&table])?;

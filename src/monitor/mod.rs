@@ -88,8 +88,8 @@ impl std::fmt::Display for Stage {
     }
 }
 
-/// Where the build of an index is that another server makes. It has phases of unequal length, so that
-/// no percentage of the whole can be told.
+/// Where the build of an index is that another server makes. It has phases of unequal length, so
+/// that no percentage of the whole can be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct IndexProgress {
     /// The index.

@@ -10,7 +10,8 @@ fn a_backend_that_is_terminated_is_replaced() {
     let pid = scene.building();
     assert_eq!(scene.valid(), "f", "half built");
     assert_eq!(scene.sql.cell(&format!("SELECT pg_terminate_backend({pid})")), "t");
-    // Another build begins only after the leftover is removed, for which the writer has to end, too.
+    // Another build begins only after the leftover is removed, for which the writer has to end,
+    // too.
     writer.run("COMMIT");
     for output in ends(callers) {
         output.expect_complete();

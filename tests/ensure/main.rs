@@ -1,5 +1,5 @@
-//! `dotfill ensure` against a real `PostgreSQL`, which the tests start themselves; one behaviour per
-//! file. A server that is not installed fails them, with what installs it.
+//! `dotfill ensure` against a real `PostgreSQL`, which the tests start themselves; one behaviour
+//! per file. A server that is not installed fails them, with what installs it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::pedantic, reason = "tests are written to be read, not to be called")]
 

@@ -69,8 +69,8 @@ impl Scene {
         dotfill(&["status", self.file.as_str(), "--url", self.url.as_str(), "--json"])
     }
 
-    /// Starts `n` callers. Each looks, at the moment when it ends with exit code 0, whether the index
-    /// is valid.
+    /// Starts `n` callers. Each looks, at the moment when it ends with exit code 0, whether the
+    /// index is valid.
     pub fn callers(&self, n: usize, more: &[&str]) -> Vec<JoinHandle<Output>> {
         (0..n)
             .map(|_| {

@@ -1,5 +1,5 @@
-//! A real `PostgreSQL` of our own: made in a temporary folder, run by an unprivileged user on a free
-//! port, and gone when the test process is.
+//! A real `PostgreSQL` of our own: made in a temporary folder, run by an unprivileged user on a
+//! free port, and gone when the test process is.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -131,8 +131,8 @@ impl Server {
         (self.url(&name), name)
     }
 
-    /// How many statements with `word` in them a database was given, by the server's log, which says
-    /// those that failed a second time.
+    /// How many statements with `word` in them a database was given, by the server's log, which
+    /// says those that failed a second time.
     pub fn statements(&self, database: &str, word: &str) -> usize {
         let log = fs::read_to_string(self.folder.join("log")).unwrap();
         let prefix = format!("{database}|");

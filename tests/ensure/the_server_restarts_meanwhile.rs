@@ -1,4 +1,5 @@
-//! The server crashes while it builds, and comes back: every caller connects again, one builds again.
+//! The server crashes while it builds, and comes back: every caller connects again, one builds
+//! again.
 
 use crate::scene::{Scene, UNIQUE, VALID};
 use crate::server::Server;

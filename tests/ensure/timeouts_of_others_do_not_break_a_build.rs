@@ -1,4 +1,5 @@
-//! Timeouts that an operator has set for the application's short statements; builds that somebody cancels.
+//! Timeouts that an operator has set for the application's short statements; builds that somebody
+//! cancels.
 
 use std::time::Duration;
 

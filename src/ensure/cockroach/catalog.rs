@@ -37,7 +37,8 @@ const JOBS: &str = "SELECT job_id::INT8, coalesce(description, '')::STRING, stat
   FROM [SHOW JOBS] WHERE job_type IN ('SCHEMA CHANGE', 'NEW SCHEMA CHANGE')
     AND status NOT IN ('succeeded', 'failed', 'canceled') ORDER BY created DESC";
 
-/// The table on which the definition is learnt, for the length of a transaction that is rolled back.
+/// The table on which the definition is learnt, for the length of a transaction that is rolled
+/// back.
 const COPY: &str = "_dotfill_copy";
 
 impl Table {
@@ -93,8 +94,8 @@ pub fn definition(
     Ok(text.map(|text| of_statement(&text)))
 }
 
-/// What a statement of `pg_indexes` says. Its terms are compared as one text: the server prints them
-/// the same way for the same index.
+/// What a statement of `pg_indexes` says. Its terms are compared as one text: the server prints
+/// them the same way for the same index.
 fn of_statement(statement: &str) -> Definition {
     let (head, tail) = statement.split_once(" USING ").unwrap_or(("", statement));
     let (method, rest) = tail.split_once(' ').unwrap_or((tail, ""));

@@ -1,8 +1,8 @@
 //! Jobs of `CockroachDB`: which one builds an index, and what its status means. Pure.
 //!
-//! A schema change is a job: `CREATE INDEX` returns when its job has ended, but `CREATE INDEX IF NOT
-//! EXISTS` of a second caller returns at once while the first one's job still runs, and may yet fail
-//! and be reverted.
+//! A schema change is a job: `CREATE INDEX` returns when its job has ended, but `CREATE INDEX IF
+//! NOT EXISTS` of a second caller returns at once while the first one's job still runs, and may yet
+//! fail and be reverted.
 
 use crate::ensure::decide::Builder;
 use crate::monitor::IndexProgress;
@@ -48,8 +48,8 @@ impl Job {
         }
     }
 
-    /// Whether it builds `index` on `table`. A name in its description is quoted only where it must be,
-    /// and a table may be told with its schema and database.
+    /// Whether it builds `index` on `table`. A name in its description is quoted only where it must
+    /// be, and a table may be told with its schema and database.
     #[must_use]
     pub fn builds(&self, index: &str, table: &str) -> bool {
         let Some((_, rest)) = self.description.split_once("INDEX ") else { return false };

@@ -1,6 +1,6 @@
 //! The build lock where there are no advisory locks: a row of `_dotfill_lease` with an owner and a
-//! counter that the owner moves. Clocks are never compared: who waits takes it over when the counter
-//! has not moved for a while by its own clock.
+//! counter that the owner moves. Clocks are never compared: who waits takes it over when the
+//! counter has not moved for a while by its own clock.
 
 use std::time::{Duration, Instant};
 
@@ -23,16 +23,16 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Of an index whose table is in `schema`; `owner` names the caller, and nobody else. The counter is
-    /// moved five times a `period`, which is [`PERIOD`] for everybody.
+    /// Of an index whose table is in `schema`; `owner` names the caller, and nobody else. The
+    /// counter is moved five times a `period`, which is [`PERIOD`] for everybody.
     #[must_use]
     pub fn new(schema: &str, index: &str, owner: String, period: Duration) -> Self {
         let table = format!("{}.\"_dotfill_lease\"", quote::ident(schema));
         Self { table, index: index.to_owned(), owner, period, seen: None, beaten: None }
     }
 
-    /// Who has it: nobody, we (`Some(None)`), or another, by name. One that has not moved for the period
-    /// counts as nobody.
+    /// Who has it: nobody, we (`Some(None)`), or another, by name. One that has not moved for the
+    /// period counts as nobody.
     ///
     /// # Errors
     /// A [`Fault`].
@@ -61,7 +61,8 @@ impl Lease {
         Ok(if since.elapsed() >= self.period { None } else { Some(Some(owner)) })
     }
 
-    /// Takes it, if it is free, or stands still as it was seen last. False where somebody was faster.
+    /// Takes it, if it is free, or stands still as it was seen last. False where somebody was
+    /// faster.
     ///
     /// # Errors
     /// A [`Fault`].

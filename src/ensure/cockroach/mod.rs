@@ -1,14 +1,14 @@
-//! `CockroachDB`: an index is built by a job of the server. Written from its documentation and tested
-//! without a server, but for the lease, which is ordinary SQL.
+//! `CockroachDB`: an index is built by a job of the server. Written from its documentation and
+//! tested without a server, but for the lease, which is ordinary SQL.
 //!
-//! An index counts as there when `crdb_internal.table_indexes` lists it, which it does when its backfill
-//! has ended; before that, and while a failed one is taken back, a job of `SHOW JOBS` names it. So
-//! there are no invalid indexes to remove: a job that fails takes back what it has done itself. A job
-//! belongs to the server: it goes on when our process or connection ends.
+//! An index counts as there when `crdb_internal.table_indexes` lists it, which it does when its
+//! backfill has ended; before that, and while a failed one is taken back, a job of `SHOW JOBS`
+//! names it. So there are no invalid indexes to remove: a job that fails takes back what it has
+//! done itself. A job belongs to the server: it goes on when our process or connection ends.
 //!
-//! `pg_try_advisory_lock` is there and locks nothing; who builds is decided by a row with a heartbeat
-//! ([`lease`]). Should two build all the same, the server refuses the second one the name, and that
-//! one looks again.
+//! `pg_try_advisory_lock` is there and locks nothing; who builds is decided by a row with a
+//! heartbeat ([`lease`]). Should two build all the same, the server refuses the second one the
+//! name, and that one looks again.
 
 mod catalog;
 mod jobs;
@@ -97,10 +97,7 @@ impl Backend for Cockroach<'_> {
         let (session, table) = (&known.session, &known.table);
         let whole = catalog::is_whole(session, table, &wanted.name)?;
         let place = (table.schema.as_str(), table.name.as_str());
-        let found = match whole {
-            true => catalog::definition(session, place, &wanted.name)?,
-            false => None,
-        };
+        let found = if whole { catalog::definition(session, place, &wanted.name)? } else { None };
         let job = if whole { None } else { job(session, table, &wanted.name)? };
         let there = match (found, &job) {
             (Some(found), _) => There::Index(IndexState {

@@ -29,7 +29,8 @@ impl Link {
     /// Prepares connections to a target. Connects to nothing yet.
     ///
     /// # Errors
-    /// [`EnsureError::Url`] where a file that the URL names cannot be used, or no thread can be had.
+    /// [`EnsureError::Url`] where a file that the URL names cannot be used, or no thread can be
+    /// had.
     pub fn new(target: &Target) -> Result<Self, EnsureError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

@@ -17,8 +17,8 @@ pub enum Purpose {
 const SET: &str = "SELECT set_config(s.name, w.value, false)
   FROM unnest($1::text[], $2::text[]) AS w(name, value) JOIN pg_settings s ON s.name = w.name";
 
-/// What is asked for is asked for, also where a role or database is read-only by default. (A question
-/// makes a temporary table and rolls it back.)
+/// What is asked for is asked for, also where a role or database is read-only by default. (A
+/// question makes a temporary table and rolls it back.)
 const READ_WRITE: (&str, &str) = ("default_transaction_read_only", "off");
 
 /// A question is answered at once, or somebody holds a lock.
@@ -38,8 +38,8 @@ const BUILD: &[(&str, &str)] = &[
     ("idle_in_transaction_session_timeout", "0"),
     // What was begun goes on when our process dies: whoever comes next attaches to it.
     ("client_connection_check_interval", "0"),
-    // The build lock is the session's. A process that is stopped while it holds it and does not build
-    // loses it, and so does one whose machine is gone.
+    // The build lock is the session's. A process that is stopped while it holds it and does not
+    // build loses it, and so does one whose machine is gone.
     ("idle_session_timeout", "30s"),
     ("tcp_keepalives_idle", "20"),
     ("tcp_keepalives_interval", "5"),

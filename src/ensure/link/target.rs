@@ -42,10 +42,11 @@ impl Target {
     /// Reads a URL such as `postgres://user@host:5432/database?sslmode=verify-full`, or
     /// `env:NAME` for one that an environment variable holds.
     ///
-    /// `sslmode` means what it means to `libpq`: `disable`; `prefer`, which encrypts where the server
-    /// can; `require`, which does not go on without, but believes any certificate; `verify-full`, which
-    /// also checks the certificate and the host's name, against `sslrootcert` or whom the system
-    /// trusts. `sslrootcert` with `require` verifies too. `sslcert` and `sslkey` are our own.
+    /// `sslmode` means what it means to `libpq`: `disable`; `prefer`, which encrypts where the
+    /// server can; `require`, which does not go on without, but believes any certificate;
+    /// `verify-full`, which also checks the certificate and the host's name, against `sslrootcert`
+    /// or whom the system trusts. `sslrootcert` with `require` verifies too. `sslcert` and `sslkey`
+    /// are our own.
     ///
     /// # Errors
     /// [`EnsureError::Url`], without the password that the text may hold.

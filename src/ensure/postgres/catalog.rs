@@ -1,5 +1,5 @@
-//! Definitions, as `PostgreSQL`'s catalog has them: of an index that is there, and of one that is only
-//! wanted, which is made for a moment on an empty temporary copy of the table.
+//! Definitions, as `PostgreSQL`'s catalog has them: of an index that is there, and of one that is
+//! only wanted, which is made for a moment on an empty temporary copy of the table.
 
 use crate::db::quote;
 use crate::ensure::backend::Trouble;
@@ -123,7 +123,7 @@ fn on_copy(session: &Session, table: &Table, wanted: &Wanted) -> Result<Definiti
         .map_err(|fault| told(wanted, fault, "the server does not take this definition"))?;
     let row = session.row(
         "find the index on the copy",
-        "SELECT c.oid FROM pg_class c WHERE c.relnamespace = pg_my_temp_schema() AND c.relname = $1",
+        "SELECT oid FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relname = $1",
         &[&wanted.name],
     )?;
     let found = definition(session, cell(&row, 0)?)?;

@@ -5,13 +5,13 @@
 //! The build lock is an advisory lock of the session that builds, named after schema and index (two
 //! migrations that want one index are one build). Nobody ever waits in a statement for it: such a
 //! statement holds a snapshot, a concurrent build waits for every snapshot older than itself, and
-//! the two would wait for each other. Callers ask again a few times a second instead, in transactions
-//! that last no longer than the question.
+//! the two would wait for each other. Callers ask again a few times a second instead, in
+//! transactions that last no longer than the question.
 //!
-//! The lock is held by the session that runs the build, so that they end together: where our process
-//! dies, the server goes on building and the lock stays taken until it is done, and whoever comes
-//! next attaches. A process that is stopped between two statements is idle, and the server ends its
-//! session, and with it the lock, after 30 s (`PostgreSQL` 14 and later).
+//! The lock is held by the session that runs the build, so that they end together: where our
+//! process dies, the server goes on building and the lock stays taken until it is done, and whoever
+//! comes next attaches. A process that is stopped between two statements is idle, and the server
+//! ends its session, and with it the lock, after 30 s (`PostgreSQL` 14 and later).
 //!
 //! The lock only decides *who* builds. Should two build at once all the same (a proxy that shares
 //! sessions among clients makes session locks meaningless), the server refuses the second one the
@@ -19,8 +19,8 @@
 //!
 //! # What is removed
 //! An index that is INVALID, has the wanted definition, and that nobody can be building: no other
-//! session holds the lock on the table that every build holds from its beginning to its end. Such an
-//! index cannot become valid by itself, and its name keeps others from building it.
+//! session holds the lock on the table that every build holds from its beginning to its end. Such
+//! an index cannot become valid by itself, and its name keeps others from building it.
 
 mod catalog;
 mod sessions;
@@ -208,9 +208,9 @@ fn partitioned(table: &Table) -> String {
     )
 }
 
-/// The advisory lock under which an index is built: the first eight bytes, as a little-endian number,
-/// of the BLAKE3 of `dotfill ensure index v1`, and of schema and index, each after its length as a
-/// little-endian number of eight bytes.
+/// The advisory lock under which an index is built: the first eight bytes, as a little-endian
+/// number, of the BLAKE3 of `dotfill ensure index v1`, and of schema and index, each after its
+/// length as a little-endian number of eight bytes.
 #[must_use]
 fn lock_key(schema: &str, index: &str) -> i64 {
     let mut hasher = blake3::Hasher::new();

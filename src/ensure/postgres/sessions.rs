@@ -1,13 +1,14 @@
-//! Other sessions: who builds, how far that is, who holds the build lock, and who is in the way. All of it is
-//! read from views that any role may read; what they hide from this role is said to be hidden.
+//! Other sessions: who builds, how far that is, who holds the build lock, and who is in the way.
+//! All of it is read from views that any role may read; what they hide from this role is said to be
+//! hidden.
 
 use crate::ensure::Fault;
 use crate::ensure::decide::Builder;
 use crate::ensure::link::{Session, cell};
 use crate::monitor::IndexProgress;
 
-/// Sessions with a lock on the table that a build, and no write, takes. A build of this index is certain where
-/// the server says so; the view hides that from roles without `pg_read_all_stats`.
+/// Sessions with a lock on the table that a build, and no write, takes. A build of this index is
+/// certain where the server says so; the view hides that from roles without `pg_read_all_stats`.
 const BUILDERS: &str = "SELECT l.pid, coalesce(a.backend_type, ''), p.index_relid
   FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
     LEFT JOIN pg_stat_progress_create_index p ON p.pid = l.pid

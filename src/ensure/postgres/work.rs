@@ -1,4 +1,5 @@
-//! Statements that take long, while a second session watches how far they are and who is in the way.
+//! Statements that take long, while a second session watches how far they are and who is in the
+//! way.
 
 use std::time::{Duration, Instant};
 
