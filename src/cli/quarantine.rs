@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use rusqlite::Connection;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::admit::decision_line;
 use super::args::{
@@ -79,18 +79,23 @@ fn list(args: &QuarantineListArgs, json: bool) -> Result<u8, Failure> {
 /// One row for people.
 fn line(row: &QuarantineRow) -> String {
     let text = |key: &str| row.detail[key].as_str().unwrap_or_default().to_owned();
-    let elements = |key: &str| match row.detail[key].as_array() {
-        Some(all) if !all.is_empty() => row.detail[key].to_string(),
-        _ => String::new(),
+    // Of an old-format write: what it was, and how its elements stand.
+    let values = |key: &str| match &row.detail[key] {
+        Value::Array(values) => {
+            values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        }
+        Value::Null => String::new(),
+        other => other.to_string(),
     };
     let lines = [
         ("object", row.object.to_string()),
-        ("new", elements("new")),
-        ("removed", elements("removed")),
-        ("known", elements("known")),
-        ("flaws", elements("flaws")),
         ("why", text("message")),
         ("action", text("action")),
+        ("wrote", values("source")),
+        ("new", values("new")),
+        ("removed", values("removed")),
+        ("known", values("known")),
+        ("flaws", values("flaws")),
     ];
     let lines: Vec<(&str, String)> =
         lines.into_iter().filter(|(_, text)| !text.is_empty()).collect();

@@ -9,8 +9,9 @@
 use std::fs::File;
 use std::path::Path;
 
-use rustix::fs::OFlags;
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
+
+use super::held::{self, Use};
 
 const WRITE_BYTE: u64 = 120;
 const READ_BYTES: std::ops::Range<u64> = 123..128;
@@ -18,9 +19,7 @@ const OPEN_BYTE: u64 = 128;
 
 /// Looks at the locks of one database.
 ///
-/// POSIX drops every lock that a process holds on a file when the process closes any descriptor
-/// of that file. The descriptor here is therefore never closed: it lives as long as the process,
-/// and there is one per opened database.
+/// The descriptor is one of [`super::held`]: never closed, and one for all jobs of a process.
 #[derive(Debug)]
 pub struct LockWatch {
     shm: Option<&'static File>,
@@ -33,10 +32,7 @@ impl LockWatch {
     pub fn new(db: &Path) -> Self {
         let mut name = db.as_os_str().to_owned();
         name.push("-shm");
-        let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        let shm = rustix::fs::open(Path::new(&name), flags, rustix::fs::Mode::empty())
-            .ok()
-            .map(|fd| &*Box::leak(Box::new(File::from(fd))));
+        let shm = held::open(Path::new(&name), Use::Locks).ok();
         Self { shm }
     }
 

@@ -1,16 +1,15 @@
 //! Opening a database file: what is checked before `SQLite` touches it, and the pragmas that each
 //! of our connections has.
 
-use std::collections::BTreeMap;
-use std::fs::{File, Metadata};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::held::{self, Use};
 use super::{DbError, Doing, immutable};
 
 /// The first bytes of every database.
@@ -78,7 +77,7 @@ pub fn is_database(path: &Path) -> Result<bool, DbError> {
     if !meta.is_file() {
         return Ok(false);
     }
-    let head = held_open(path, &meta).and_then(read_head).map_err(io("read it"))?;
+    let head = held::open(path, Use::Content).and_then(read_head).map_err(io("read it"))?;
     Ok(head.starts_with(MAGIC))
 }
 
@@ -101,7 +100,7 @@ fn check_file(path: &Path, access: Access) -> Result<(), DbError> {
         return Err(unusable("not a file", "give the path of the database file with --db"));
     }
     let io = |doing| move |source| DbError::Io { path: path.to_owned(), doing, source };
-    let file = held_open(path, &meta).map_err(io("read it"))?;
+    let file = held::open(path, Use::Content).map_err(io("read it"))?;
     let head = read_head(file).map_err(io("read it"))?;
     if head.len() < 100 || !head.starts_with(MAGIC) {
         return Err(unusable(
@@ -124,24 +123,6 @@ fn check_file(path: &Path, access: Access) -> Result<(), DbError> {
         ));
     }
     Ok(())
-}
-
-/// The file at `path`, through a descriptor that is never closed.
-///
-/// POSIX drops every lock that a process holds on a file when the process closes any descriptor of
-/// it. If this one were closed, the connections that we have already would lose their locks on the
-/// database, and the next program to close it would take itself for the last one and delete the
-/// WAL that we are writing. There is one descriptor per database file and process.
-fn held_open(path: &Path, meta: &Metadata) -> std::io::Result<&'static File> {
-    static HELD: Mutex<BTreeMap<(u64, u64), &'static File>> = Mutex::new(BTreeMap::new());
-    let mut held = HELD.lock();
-    if let Some(file) = held.get(&(meta.dev(), meta.ino())) {
-        return Ok(file);
-    }
-    let file: &'static File = Box::leak(Box::new(File::open(path)?));
-    let now = file.metadata()?;
-    held.insert((now.dev(), now.ino()), file);
-    Ok(file)
 }
 
 /// The first hundred bytes; none of a shorter file.

@@ -25,7 +25,7 @@ pub(super) fn examine(
     let index = usize::try_from(change.position).unwrap_or(usize::MAX);
     let set = migration.and_then(|m| match m.changes.get(index) {
         Some(Change::OrSet(set)) => Some((m, set)),
-        Some(Change::Column(_)) | None => None,
+        Some(Change::Column(_) | Change::Index(_)) | None => None,
     });
     let Some((migration, set)) = set.filter(|_| patient.knows_crsqlite()) else {
         return Ok(Vec::new());

@@ -1,9 +1,11 @@
 //! The database, as signals ask it: on a connection that cannot write.
 
+use std::path::{Path, PathBuf};
+
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-use crate::db::{self, DbError, Doing};
+use crate::db::{self, Access, DbError, Doing};
 use crate::layout::corrosion::Backlog;
 use crate::throttle::{Ask, Reading, TuningError};
 
@@ -25,16 +27,34 @@ pub(super) fn check(conn: &Connection, sql: &str) -> Result<(), TuningError> {
     Err(TuningError::Flag { flag: "pause-when", problem })
 }
 
-/// The database, as signals ask it.
-pub(super) struct Asked<'a>(pub &'a Connection);
+/// The database, as signals ask it. Most jobs have none that does: it is opened when it is asked.
+pub(super) struct Asked {
+    db: PathBuf,
+    conn: Option<Connection>,
+}
 
-impl Ask for Asked<'_> {
+impl Asked {
+    /// For the signals of a job over `db`.
+    pub(super) fn new(db: &Path) -> Self {
+        Self { db: db.to_owned(), conn: None }
+    }
+
+    fn conn(&mut self) -> Result<&Connection, DbError> {
+        let conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => db::open(&self.db, Access::Read)?,
+        };
+        Ok(self.conn.insert(conn))
+    }
+}
+
+impl Ask for Asked {
     fn value(&mut self, sql: &str) -> Result<Option<Reading>, String> {
-        read_signal(self.0, sql).map_err(|error| error.to_string())
+        self.conn().and_then(|conn| read_signal(conn, sql)).map_err(|error| error.to_string())
     }
 
     fn backlog(&mut self) -> Result<Backlog, String> {
-        Backlog::read(self.0).map_err(|error| error.to_string())
+        self.conn().and_then(Backlog::read).map_err(|error| error.to_string())
     }
 }
 

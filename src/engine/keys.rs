@@ -44,8 +44,8 @@ pub fn key_digest(
     for change in &migration.changes {
         let change = match change {
             Change::Column(change) => change,
-            // No rows of sets are shipped.
-            Change::OrSet(_) => continue,
+            // No rows of sets are shipped, and indexes hold none of their own.
+            Change::OrSet(_) | Change::Index(_) => continue,
         };
         let mut table = Table::read(&conn, &change.table)?;
         if tables.iter().any(|known| known.table == table.name) {
@@ -54,6 +54,13 @@ pub fn key_digest(
         table.walk_by_key();
         watch.unless_cancelled(check_nulls(&conn, migration, &table))?;
         tables.push(keys_of(db, &table, options.threads, &watch)?);
+    }
+    if tables.is_empty() {
+        return Err(RunError::refused(
+            migration.id.as_str(),
+            "it fills no column: no rows of it are shipped, and no keys can be left out",
+            "`dotfill run` it on every replica",
+        ));
     }
     KeysReport::fitting(migration, &tables).ok_or_else(|| {
         RunError::refused(

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use super::ask::Asked;
 use super::wal::Wal;
 use super::{RunError, RunOptions, Stop};
-use crate::db::{self, Access, locks::LockWatch};
+use crate::db::{self, locks::LockWatch};
 use crate::migration::MigrationId;
 use crate::monitor::{Monitor, Progress, Stage};
 use crate::state;
@@ -41,7 +41,7 @@ pub(super) struct Pace<'a> {
     throttles: Throttles,
     politeness: Politeness,
     locks: LockWatch,
-    reader: Connection,
+    asked: Asked,
     /// The WAL, for its checkpointer.
     pub wal: Wal,
     work: Work,
@@ -61,7 +61,7 @@ pub(super) struct Pace<'a> {
 
 impl<'a> Pace<'a> {
     pub(super) fn new(
-        db: &Path,
+        (db, conn): (&Path, &Connection),
         options: &RunOptions,
         clock: &'a dyn Clock,
         monitor: &'a dyn Monitor,
@@ -74,14 +74,13 @@ impl<'a> Pace<'a> {
                 (Some(limits), tuning)
             }
         };
-        let reader = db::open(db, Access::Read)?;
         if let Some(sql) = &tuning.pause_when {
-            super::ask::check(&reader, sql)?;
+            super::ask::check(conn, sql)?;
         }
-        let wal = Wal::new(db, &reader, tuning.wal_bytes_max)?;
+        let wal = Wal::new(db, conn, tuning.wal_bytes_max)?;
         let hold = Duration::from_millis(tuning.hold_ms);
         let mut throttles = Throttles::new(&tuning);
-        if db::environment(&reader)?.corrosion {
+        if db::environment(conn)?.corrosion {
             throttles.watch_corrosion();
         }
         Ok(Self {
@@ -96,7 +95,7 @@ impl<'a> Pace<'a> {
             limits,
             tuning,
             locks: LockWatch::new(db),
-            reader,
+            asked: Asked::new(db),
             wal,
             work: Work::default(),
             heartbeat: options.lease / 4,
@@ -198,8 +197,7 @@ impl<'a> Pace<'a> {
             return Ok(Verdict::Pause(pause));
         }
         self.work.wal_bytes = self.wal.used_bytes();
-        let mut ask = Asked(&self.reader);
-        let verdict = self.throttles.check(self.clock.now(), &self.work, &mut ask);
+        let verdict = self.throttles.check(self.clock.now(), &self.work, &mut self.asked);
         for warning in self.throttles.take_warnings() {
             self.monitor.warn(&warning);
             self.warnings.push(warning);
@@ -305,6 +303,10 @@ impl<'a> Pace<'a> {
     /// Counts rows as passed, and shows it now and then.
     pub(super) fn passed(&mut self, rows: u64) {
         self.progress.rows_done += rows;
+        if self.progress.rows_done > self.progress.rows_total {
+            // Others insert ahead of us: how many are left is not known, and it is not done.
+            self.progress.rows_total = self.progress.rows_done + 1;
+        }
         self.show(false);
     }
 

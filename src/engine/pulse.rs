@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use rusqlite::Connection;
 
 use crate::db::{self, Access, DbError, Doing};
 use crate::lease::Lease;
@@ -63,12 +64,15 @@ struct Beating {
 
 impl Beating {
     fn run(&self, tick: Duration) -> Result<(), DbError> {
-        let conn = db::open(&self.db, Access::Write)?;
-        // Who beats is not to pay for copying the WAL.
-        conn.execute_batch("PRAGMA wal_autocheckpoint = 0").doing("configure the connection")?;
+        // Most jobs end before the first look, and need no connection.
+        let mut opened = None;
         let (mut seen, mut looks) = (None, 0);
         while self.ended.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
-            let now = match self.lease.heartbeat(&conn) {
+            let conn = match opened.take() {
+                Some(conn) => opened.insert(conn),
+                None => opened.insert(self.connect()?),
+            };
+            let now = match self.lease.heartbeat(conn) {
                 Err(error) if error.is_busy() => continue,
                 other => other?,
             };
@@ -78,7 +82,7 @@ impl Beating {
             looks = if now == seen { looks + 1 } else { 0 };
             seen = now;
             if looks >= 2 {
-                match self.lease.beat(&conn) {
+                match self.lease.beat(conn) {
                     // Others have the lock: whoever would replace us needs it too.
                     Err(error) if error.is_busy() => {}
                     other => {
@@ -88,5 +92,12 @@ impl Beating {
             }
         }
         Ok(())
+    }
+
+    fn connect(&self) -> Result<Connection, DbError> {
+        let conn = db::open(&self.db, Access::Write)?;
+        // Who beats is not to pay for copying the WAL.
+        conn.execute_batch("PRAGMA wal_autocheckpoint = 0").doing("configure the connection")?;
+        Ok(conn)
     }
 }

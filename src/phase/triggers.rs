@@ -14,7 +14,9 @@
 //! # Operations
 //! A local write of the old form aborts with a literal reason. It passes where it changes nothing:
 //! an UPDATE that leaves the source as it is; an INSERT without a source, with the column's default,
-//! or with what the row that stands there has (REPLACE, UPSERT). A row of a child table may go when
+//! with what the row that stands there has (REPLACE, UPSERT), or with the empty set where no row stands
+//! there. A REPLACE by NULL or the default passes, for it may be a statement that does not name the
+//! column: the old form is lost then, and the new one is not. A row of a child table may go when
 //! its object went first (`ON DELETE CASCADE`). A merge is never refused: it is noted.
 //!
 //! # Invariants

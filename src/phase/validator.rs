@@ -34,8 +34,9 @@ pub fn disagree_table(n: i64) -> String {
     format!("_dotfill_disagree_{n}")
 }
 
-const TRIGGERS: [&str; 10] = [
+const TRIGGERS: [&str; 11] = [
     "object",
+    "object_gone",
     "source",
     "rows_insert",
     "rows_update",
@@ -84,6 +85,7 @@ pub fn validator_schema(set: &EpochSet) -> String {
     let (old, new) = (target.keys_of("OLD"), target.keys_of("NEW"));
     let table = &target.table.name;
     sql += &trigger("object", "INSERT", table, replicated, note(&new));
+    sql += &trigger("object_gone", "DELETE", table, replicated, note(&old));
     match &target.old {
         OldForm::Column { column, .. } => {
             let of = list(target.keys().into_iter().chain([ident(column)]));
@@ -160,6 +162,18 @@ pub fn found(conn: &Connection, n: i64) -> Result<Validated, DbError> {
         .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
         .doing(what)?;
     Ok(Validated { touched: count(&touched_table(n))?, open: count(&disagree_table(n))?, examples })
+}
+
+/// Has the objects that are listed compared again. The caller holds a write transaction.
+///
+/// # Errors
+/// When they cannot be noted.
+pub fn note_listed(conn: &Connection, set: &EpochSet) -> Result<(), DbError> {
+    let (n, sides) = (set.target.n, list(set.target.side_keys()));
+    let (touched, listed) = (touched_table(n), disagree_table(n));
+    conn.execute(&format!("INSERT INTO {touched} ({sides}) SELECT {sides} FROM {listed}"), [])
+        .map(drop)
+        .doing("look again at what the validator has listed")
 }
 
 /// Compares touched objects of one set.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::triggers::{UserTrigger, user_triggers};
-use super::{PlanError, ResolvedSet, choose, resolve_set};
+use super::{PlanError, ResolvedIndex, ResolvedSet, choose, resolve_index, resolve_set};
 use crate::db::{Datum, Environment, Table, environment, expr, quote::ident};
 use crate::layout::crsqlite::{self, CrTable};
 use crate::layout::{Delivery, Layout, Target};
@@ -18,6 +18,8 @@ pub enum ResolvedChange {
     Column(Box<Resolved>),
     /// A set to translate.
     OrSet(Box<ResolvedSet>),
+    /// An index to build.
+    Index(Box<ResolvedIndex>),
 }
 
 impl ResolvedChange {
@@ -26,7 +28,7 @@ impl ResolvedChange {
     pub fn column(&self) -> Option<&Resolved> {
         match self {
             Self::Column(column) => Some(column),
-            Self::OrSet(_) => None,
+            Self::OrSet(_) | Self::Index(_) => None,
         }
     }
 }
@@ -45,6 +47,10 @@ pub fn resolve_change(
         Change::OrSet(change) => {
             let set = resolve_set(conn, migration, index, change)?;
             Ok(ResolvedChange::OrSet(Box::new(set)))
+        }
+        Change::Index(change) => {
+            let index = resolve_index(conn, migration, index, change)?;
+            Ok(ResolvedChange::Index(Box::new(index)))
         }
     }
 }
@@ -173,7 +179,7 @@ fn site<'m>(
 ) -> Result<Site<'m>, PlanError> {
     let change = match &migration.changes[index] {
         Change::Column(change) => change,
-        Change::OrSet(_) => return Err(no_column(migration, index)),
+        Change::OrSet(_) | Change::Index(_) => return Err(no_column(migration, index)),
     };
     let at = |key: &str| migration.at(index, key);
     let environment = environment(conn)?;
@@ -192,10 +198,21 @@ fn site<'m>(
 
 /// Refuses what is done with columns only.
 pub(super) fn no_column(migration: &Migration, index: usize) -> PlanError {
+    let change = migration.changes.get(index);
+    let remedy = match change {
+        Some(Change::Index(_)) => {
+            "each replica builds it for itself: `dotfill run` on every one; give it a migration of \
+             its own where columns are to be shipped"
+        }
+        _ => "each replica derives the adds for itself: `dotfill run` on every one",
+    };
     PlanError::refused(
         migration.at(index, "kind"),
-        "kind = \"or_set\" cannot be planned, exported or applied by this version",
-        "each replica derives the adds for itself: `dotfill run` on every one",
+        format!(
+            "kind = {:?} cannot be planned, exported or applied by this version",
+            change.map_or("column", Change::kind)
+        ),
+        remedy,
     )
 }
 

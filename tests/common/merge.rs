@@ -41,25 +41,27 @@ pub fn merge_both_ways(a: &Replica, b: &Replica) -> u64 {
 
 /// Inserts one change record, inside whatever transaction is open.
 pub fn apply(to: &Replica, change: &ChangeRecord) {
-    let mut statement = to
-        .prepare_cached(
-            "INSERT INTO crsql_changes
-               (\"table\", pk, cid, val, col_version, db_version, site_id, cl, seq, ts)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )
-        .unwrap();
-    statement
-        .execute(params![
-            change.table,
-            change.pk,
-            change.column,
-            change.value,
-            change.col_version,
-            change.db_version,
-            change.site_id,
-            change.causal_length,
-            change.seq,
-            change.ts,
-        ])
-        .unwrap_or_else(|error| panic!("merging {change:?}: {error}"));
+    try_apply(to, change).unwrap_or_else(|error| panic!("merging {change:?}: {error}"));
+}
+
+/// As [`apply`], where a merge that fails is what the test looks for.
+pub fn try_apply(to: &Replica, change: &ChangeRecord) -> rusqlite::Result<()> {
+    let mut statement = to.prepare_cached(
+        "INSERT INTO crsql_changes
+           (\"table\", pk, cid, val, col_version, db_version, site_id, cl, seq, ts)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    statement.execute(params![
+        change.table,
+        change.pk,
+        change.column,
+        change.value,
+        change.col_version,
+        change.db_version,
+        change.site_id,
+        change.causal_length,
+        change.seq,
+        change.ts,
+    ])?;
+    Ok(())
 }

@@ -13,12 +13,12 @@ mod records;
 mod replica;
 mod shell;
 
-pub use command::{Output, dotfill, follow, migration_file, start};
+pub use command::{Output, Running, dotfill, follow, migration_file, start};
 pub use corrosion::{ACTOR, catch_up, corrosion_tables, miss, receive_part};
 pub use eventually::eventually;
 pub use extension::extension;
-pub use merge::{apply, merge, merge_both_ways};
+pub use merge::{apply, merge, merge_both_ways, try_apply};
 pub use plain::{PlainDb, plain_db};
-pub use records::{ChangeRecord, Records};
+pub use records::{ChangeRecord, Records, versions};
 pub use replica::{Client, Replica};
 pub use shell::sqlite_shell;

@@ -104,7 +104,7 @@ pub struct Clock {
 pub struct Replica {
     client: Client,
     path: PathBuf,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 impl Replica {
@@ -117,7 +117,12 @@ impl Replica {
         for table in tables {
             client.run("SELECT crsql_as_crr(?1)", [table]);
         }
-        Self { client, path, _folder: folder }
+        Self { client, path, _folder: Some(folder) }
+    }
+
+    /// The replica of a file that is there already, and stays.
+    pub fn at(path: &Path) -> Self {
+        Self { client: Client::open(path), path: path.to_owned(), _folder: None }
     }
 
     /// A replica with the table `machines` and no target column.

@@ -26,7 +26,6 @@ mod cohorts_are_those_of_an_independent_implementation;
 mod compaction_leaves_nothing_that_comes_back;
 mod doctor_and_verify_know_epochs;
 mod quarantined_writes_are_replayed_or_dropped;
-mod random_histories_of_three_replicas_end_equal;
 mod rollback_says_what_blocks_it;
 mod sets_live_on_the_command_line;
 mod status_tells_what_became_of_old_writes;

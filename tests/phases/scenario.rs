@@ -104,18 +104,15 @@ impl Scene {
         }
     }
 
-    /// What waits in quarantine: reason and detail.
+    /// What is in quarantine, as its command lists it: reason and detail.
     #[allow(clippy::unused_self, reason = "reads like the other commands")]
     pub fn quarantine(&self, replica: &Replica) -> Vec<(String, serde_json::Value)> {
-        let mut statement =
-            replica.prepare("SELECT reason, detail FROM _dotfill_quarantine ORDER BY id").unwrap();
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
-        statement
-            .query_map([], row)
-            .unwrap()
-            .map(Result::unwrap)
-            .map(|(reason, detail)| (reason, serde_json::from_str(&detail).unwrap()))
-            .collect()
+        let args = ["quarantine", "list", "--all", "--db", replica.db(), "--json"];
+        let listed = dotfill(&args).expect_code(0).json;
+        let rows = listed["rows"].as_array().unwrap();
+        assert_eq!(listed["rows_total"], rows.len(), "{listed}");
+        let reason = |row: &serde_json::Value| row["reason"].as_str().unwrap().to_owned();
+        rows.iter().map(|row| (reason(row), row["detail"].clone())).collect()
     }
 }
 

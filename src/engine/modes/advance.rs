@@ -8,7 +8,6 @@ use super::compact::{Compaction, compact};
 use super::end::{is_over, over};
 use super::{facts, sets_of, settle, steps};
 use crate::engine::job::{Job, Purpose};
-use crate::engine::ready::Ready;
 use crate::engine::{Outcome, RunError, RunOptions, Stop, clear};
 use crate::migration::Migration;
 use crate::monitor::Monitor;
@@ -17,7 +16,6 @@ use crate::phase::fleet::Fleet;
 use crate::phase::gate::{Condition, Others, evaluate, holds};
 use crate::phase::mode::{Move, Step, movement};
 use crate::phase::set::{EpochSet, check_has_sets};
-use crate::plan::ResolvedChange;
 use crate::state::{self, Mode, ModeRow};
 use crate::throttle::SystemClock;
 use crate::write::WriteError;
@@ -218,7 +216,7 @@ impl<'r, 'a> Advance<'r, 'a> {
 
     /// Settles what waits, and evaluates the conditions.
     fn gate(&mut self, next: Step) -> Result<Result<(), Stop>, RunError> {
-        if let Err(stop) = self.drain()? {
+        if let Err(stop) = settle::drain_all(self.job)? {
             return Ok(Err(stop));
         }
         if let Err(stop) = settle::settle_all(self.job, &self.sets)? {
@@ -236,22 +234,6 @@ impl<'r, 'a> Advance<'r, 'a> {
         self.report.gate = holds(&conditions);
         self.report.conditions = conditions;
         self.record_gate(next)?;
-        Ok(Ok(()))
-    }
-
-    /// Objects that are noted are derived, as `run` would.
-    fn drain(&mut self) -> Result<Result<(), Stop>, RunError> {
-        if settle::is_closed_here(self.job)? {
-            return Ok(Ok(()));
-        }
-        for index in 0..self.job.resolved.len() {
-            if !matches!(self.job.resolved[index], ResolvedChange::OrSet(_)) {
-                continue;
-            }
-            if let Err(stop) = Ready::prepare(self.job, index)?.drain_all(self.job)? {
-                return Ok(Err(stop));
-            }
-        }
         Ok(Ok(()))
     }
 

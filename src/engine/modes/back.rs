@@ -161,6 +161,10 @@ fn attempt(
             .transact_again(|conn| sets.iter().try_for_each(|set| steps::watch(conn, set)))?;
         job.session.accept_schema()?;
     }
+    // What old clients wrote last is not derived yet, and would look like a difference.
+    if let Err(stop) = settle::drain_all(job)? {
+        return Ok(Attempt::Stopped(stop));
+    }
     if let Err(stop) = settle::settle_all(job, sets)? {
         return Ok(Attempt::Stopped(stop));
     }

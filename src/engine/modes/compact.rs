@@ -10,7 +10,7 @@
 //! as a deletion would, under the site and version of the row's own first clock row.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -122,8 +122,20 @@ struct Keeper {
 
 impl Keeper {
     fn open(path: &Path) -> Result<Self, PhaseError> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.map_err(|source| Self::failed(path, source))?;
+        let open = || -> std::io::Result<File> {
+            let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+            let mut last = [b'\n'];
+            if file.metadata()?.len() > 0 {
+                file.seek(SeekFrom::End(-1))?;
+                file.read_exact(&mut last)?;
+            }
+            if last != [b'\n'] {
+                // A crash has torn that line; its row is kept again.
+                file.write_all(b"\n")?;
+            }
+            Ok(file)
+        };
+        let file = open().map_err(|source| Self::failed(path, source))?;
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
     }
 
@@ -132,8 +144,10 @@ impl Keeper {
             path: path.to_owned(),
             doing: "write",
             source,
-            remedy: "nothing more was removed; make room, or name another file with --export"
-                .to_owned(),
+            remedy:
+                "nothing more was removed; make room, or name another file with --export, then \
+                     repeat the command"
+                    .to_owned(),
         }
     }
 
@@ -317,6 +331,28 @@ impl<'s> Remover<'s> {
                 ),
                 format!("DELETE FROM {clock} WHERE key = {key} AND col_name <> '-1'"),
             ],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_torn_spoils_no_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("old.jsonl");
+        let row = serde_json::json!({"id": 1});
+        for (before, want) in [
+            ("", "{\"id\":1}\n"),
+            ("{\"id\":0}\n", "{\"id\":0}\n{\"id\":1}\n"),
+            ("{\"id\":0}\n{\"i", "{\"id\":0}\n{\"i\n{\"id\":1}\n"),
+        ] {
+            std::fs::write(&path, before).expect("written");
+            let mut keeper = Keeper::open(&path).expect("open");
+            keeper.keep(std::slice::from_ref(&row)).expect("kept");
+            assert_eq!(std::fs::read_to_string(&path).expect("read"), want);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::sets_of;
 use crate::engine::job::Job;
+use crate::engine::ready::Ready;
 use crate::engine::{RunError, Stop};
 use crate::phase::cohort::{self, Share};
 use crate::phase::mode::is_closed;
@@ -12,6 +13,7 @@ use crate::phase::pending::{Settled, Settler, pending_count};
 use crate::phase::publish::{Publishing, can_publish};
 use crate::phase::set::EpochSet;
 use crate::phase::validator::{self, Validator};
+use crate::plan::ResolvedChange;
 use crate::scan::or_set::Bounds;
 use crate::split::Splitter;
 use crate::state::{self, Mode, ModeRow};
@@ -37,11 +39,38 @@ pub(in crate::engine) struct Settling {
     pub owed: Vec<String>,
 }
 
-/// Settles what is noted now in any mode; what others note for ever is left after some rounds.
+/// Derives the objects that are noted, as `run` would; nothing once the epoch of all is closed.
+pub(super) fn drain_all(job: &mut Job<'_>) -> Result<Result<(), Stop>, RunError> {
+    if is_closed_here(job)? {
+        return Ok(Ok(()));
+    }
+    for index in 0..job.resolved.len() {
+        if !matches!(job.resolved[index], ResolvedChange::OrSet(_)) {
+            continue;
+        }
+        if let Err(stop) = Ready::prepare(job, index)?.drain_all(job)? {
+            return Ok(Err(stop));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Settles what is noted now in any mode, and looks again at what the validator has listed: what
+/// differed may have been mended by us, which notes nothing.
 pub(in crate::engine) fn settle_all(
     job: &mut Job<'_>,
     sets: &[EpochSet],
 ) -> Result<Result<Settling, Stop>, RunError> {
+    for set in sets {
+        if validator::found(job.session.conn(), set.target.n)?.open > 0 {
+            job.session.transact_again(|conn| Ok(validator::note_listed(conn, set)?))?;
+        }
+    }
+    settle_noted(job, sets)
+}
+
+/// Settles what is noted now; what others note for ever is left after some rounds.
+fn settle_noted(job: &mut Job<'_>, sets: &[EpochSet]) -> Result<Result<Settling, Stop>, RunError> {
     let row = ModeRow::read(job.session.conn(), job.id())?;
     let mut all = Settling { settled: Settled::default(), notes: 0, owed: Vec::new() };
     for set in sets {
@@ -194,6 +223,8 @@ pub(in crate::engine) struct Follower {
     sets: Vec<EpochSet>,
     /// When new objects were last looked for.
     grown: Option<Instant>,
+    /// True once what the validator has listed was looked at again.
+    looked: bool,
     /// When the agent was last told what it has to write.
     told: Option<Instant>,
 }
@@ -201,7 +232,7 @@ pub(in crate::engine) struct Follower {
 impl Follower {
     /// For the sets of a job, all of which have begun.
     pub(in crate::engine) fn new(job: &Job<'_>) -> Result<Self, RunError> {
-        Ok(Self { sets: sets_of(job)?, grown: None, told: None })
+        Ok(Self { sets: sets_of(job)?, grown: None, looked: false, told: None })
     }
 
     /// Settles what is noted, and lets new objects join the cohort, at most so often.
@@ -222,7 +253,11 @@ impl Follower {
         if self.told.is_some_and(|at| at.elapsed() < TELLING) {
             return Ok(Ok(Settling { settled: Settled::default(), notes: 0, owed: Vec::new() }));
         }
-        let settling = settle_all(job, &self.sets)?;
+        let settling = if std::mem::replace(&mut self.looked, true) {
+            settle_noted(job, &self.sets)?
+        } else {
+            settle_all(job, &self.sets)?
+        };
         if settling.as_ref().is_ok_and(|settling| !settling.owed.is_empty()) {
             self.told = Some(Instant::now());
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::{Mutex, RwLock};
+use rusqlite::Connection;
 
 use super::{drain_all, look_again};
 use crate::db::DbError;
@@ -76,6 +77,9 @@ impl Look<'_> {
         detail: Option<&Detail<'_>>,
         watch: Option<&Watch<'_>>,
     ) -> Result<SetFindings, RunError> {
+        if threads == 1 {
+            return Ok(self.prove_alone(detail, watch)?);
+        }
         let findings = Mutex::new(SetFindings::default());
         let (send, tasks) = bounded::<Bounds>(QUEUE);
         std::thread::scope(|scope| {
@@ -94,6 +98,35 @@ impl Look<'_> {
             splitter.join().map_err(panicked)??;
             Ok::<_, RunError>(())
         })?;
+        Ok(findings.into_inner())
+    }
+
+    /// As [`Self::prove_all`], on this thread and one connection.
+    fn prove_alone(
+        self,
+        detail: Option<&Detail<'_>>,
+        watch: Option<&Watch<'_>>,
+    ) -> Result<SetFindings, DbError> {
+        let mut conn = reader(self.db)?;
+        if let Some(watch) = watch {
+            watch.guard(&mut conn)?;
+        }
+        let mut splitter = Splitter::new(&conn, &self.target.table, RANGE_OBJECTS, None);
+        let mut prover = self.prover(&conn, detail);
+        let findings = Mutex::new(SetFindings::default());
+        let mut after = None;
+        loop {
+            let range = {
+                let _reading = self.gate.read();
+                splitter.next_range()?
+            };
+            let Some(range) = range else { break };
+            self.prove_range(Bounds::of(&range), &mut prover, &findings, (detail, watch))?;
+            after = Some(range.through);
+        }
+        // Adds may lie behind the last object.
+        let rest = Bounds { after, through: None };
+        self.prove_range(rest, &mut prover, &findings, (detail, watch))?;
         Ok(findings.into_inner())
     }
 
@@ -129,27 +162,46 @@ impl Look<'_> {
         if let Some(watch) = watch {
             watch.guard(&mut conn)?;
         }
-        let mut prover = SetProver::new(&conn, self.target, self.noted);
-        if let Some(detail) = detail {
-            prover = prover.with_facts(detail.leaves, detail.wanted);
-        }
+        let mut prover = self.prover(&conn, detail);
         for bounds in tasks {
-            let found = {
-                let _reading = self.gate.read();
-                prover.prove(&bounds)?
-            };
-            if let Some(detail) = detail {
-                (detail.sink)(&bounds.to_range(), prover.facts());
-            }
-            if let Some(watch) = watch {
-                watch.passed(found.proof.digest.rows);
-            }
-            let mut findings = findings.lock();
-            if found.proof.unproven > 0 {
-                findings.missed.push(bounds);
-            }
-            findings.found.add(found);
+            self.prove_range(bounds, &mut prover, findings, (detail, watch))?;
         }
+        Ok(())
+    }
+
+    fn prover<'c>(self, conn: &'c Connection, detail: Option<&Detail<'c>>) -> SetProver<'c>
+    where
+        Self: 'c,
+    {
+        let prover = SetProver::new(conn, self.target, self.noted);
+        match detail {
+            Some(detail) => prover.with_facts(detail.leaves, detail.wanted),
+            None => prover,
+        }
+    }
+
+    fn prove_range(
+        self,
+        bounds: Bounds,
+        prover: &mut SetProver<'_>,
+        findings: &Mutex<SetFindings>,
+        (detail, watch): (Option<&Detail<'_>>, Option<&Watch<'_>>),
+    ) -> Result<(), DbError> {
+        let found = {
+            let _reading = self.gate.read();
+            prover.prove(&bounds)?
+        };
+        if let Some(detail) = detail {
+            (detail.sink)(&bounds.to_range(), prover.facts());
+        }
+        if let Some(watch) = watch {
+            watch.passed(found.proof.digest.rows);
+        }
+        let mut findings = findings.lock();
+        if found.proof.unproven > 0 {
+            findings.missed.push(bounds);
+        }
+        findings.found.add(found);
         Ok(())
     }
 }

@@ -53,14 +53,16 @@ fn register_seq(conn: &Connection) -> Result<(), DbError> {
     .doing("register dotfill's functions")
 }
 
-/// Loads the real extension, and sets the sync bit to 2 on this connection.
+/// Loads the real extension, and sets the sync bit to 2 on this connection. A name without a slash is
+/// one of the working directory, as everywhere: the system's loader would look elsewhere.
 ///
 /// # Errors
 /// When the library cannot be loaded, or is not cr-sqlite.
 pub fn load_extension(conn: &Connection, library: &Path) -> Result<(), DbError> {
     register_seq(conn)?;
     let what = format!("load the cr-sqlite extension {}", library.display());
-    load(conn, library).doing(&what)?;
+    let found = library.canonicalize();
+    load(conn, found.as_deref().unwrap_or(library)).doing(&what)?;
     conn.query_row("SELECT crsql_internal_sync_bit(2)", [], |_| Ok(())).doing(what)
 }
 

@@ -9,14 +9,17 @@ impl EpochTriggers<'_> {
     pub(super) fn column_refusals(&self, column: &str, format: SetFormat) -> Vec<Refusal<'_>> {
         let (table, column) = (&self.target.table.name, ident(column));
         let (old, new) = (self.target.keys_of("OLD"), self.target.keys_of("NEW"));
-        let stands = format!(
-            "NOT EXISTS (SELECT 1 FROM {} AS t WHERE {} AND t.{column} COLLATE BINARY IS \
-             NEW.{column})",
+        let row = format!(
+            "EXISTS (SELECT 1 FROM {} AS t WHERE {}",
             ident(table),
             pairs(&self.target.keys_of("t"), &new, "=")
         );
-        let mut insert = self.empty_sources(&column, format);
-        insert.extend([self.guard(&new), stands]);
+        let insert = vec![
+            self.says_something(&column),
+            self.guard(&new),
+            format!("NOT {row} AND t.{column} COLLATE BINARY IS NEW.{column})"),
+            format!("({} OR {row}))", is_no_empty_set(&column, format)),
+        ];
         let update = vec![changed(&column), self.guard_either(&old, &new)];
         vec![
             Refusal { what: "insert", event: "BEFORE INSERT".to_owned(), table, when: insert },
@@ -45,17 +48,14 @@ impl EpochTriggers<'_> {
             + &self.trigger("arrived_update", &of, table, &update, &note)
     }
 
-    /// The conditions that an inserted source is none of those that say nothing.
-    fn empty_sources(&self, column: &str, format: SetFormat) -> Vec<String> {
-        let mut empty = vec!["''".to_owned()];
-        if format == SetFormat::Json {
-            empty.push("'[]'".to_owned());
-        }
+    /// The condition that an inserted source is not the one of a statement that does not name it.
+    fn says_something(&self, column: &str) -> String {
         let source = self.target.table.column(self.target.source());
-        empty.extend(source.and_then(|c| c.default.clone()).filter(|sql| is_literal(sql)));
-        std::iter::once(format!("NEW.{column} IS NOT NULL"))
-            .chain(empty.iter().map(|sql| format!("NEW.{column} COLLATE BINARY IS NOT {sql}")))
-            .collect()
+        let default = source.and_then(|c| c.default.clone()).filter(|sql| is_literal(sql));
+        let default = default
+            .map(|sql| format!(" AND NEW.{column} COLLATE BINARY IS NOT {sql}"))
+            .unwrap_or_default();
+        format!("NEW.{column} IS NOT NULL{default}")
     }
 }
 
@@ -79,6 +79,15 @@ fn is_literal(sql: &str) -> bool {
         quoted(rest) && rest[1..rest.len() - 1].bytes().all(|b| b.is_ascii_hexdigit())
     });
     sql.eq_ignore_ascii_case("NULL") || quoted(sql) || numeric || blob
+}
+
+/// The condition that an inserted source is not the empty set, which a new object may have.
+fn is_no_empty_set(column: &str, format: SetFormat) -> String {
+    let one = |sql: &str| format!("NEW.{column} COLLATE BINARY IS NOT {sql}");
+    match format {
+        SetFormat::Json => format!("({} AND {})", one("''"), one("'[]'")),
+        SetFormat::Csv | SetFormat::Lines => one("''"),
+    }
 }
 
 #[cfg(test)]
