@@ -272,8 +272,12 @@ pub struct ExportArgs {
     #[command(flatten)]
     pub one: OneArgs,
     /// The folder for the segments, new or with a part of them; - for one stream on standard output
-    #[arg(long, value_name = "DIR|-")]
-    pub deltas: String,
+    #[arg(long, value_name = "DIR|-", required_unless_present = "snapshot")]
+    pub deltas: Option<String>,
+    /// Instead, the new form of sets as it is now, for clients that have to resync: JSON lines, into a
+    /// file that is replaced once they are whole; - for standard output
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["deltas", "only", "keys_of"])]
+    pub snapshot: Option<String>,
     /// Only the rows that this file names, as `dotfill verify --diff` writes it
     #[arg(long, value_name = "DIFF")]
     pub only: Option<PathBuf>,

@@ -29,6 +29,7 @@ mod rollback;
 mod run;
 mod schema;
 mod signals;
+mod snapshot;
 mod status;
 mod stop;
 mod time;
@@ -151,7 +152,7 @@ fn report(failure: &Failure, cli: &Cli) -> u8 {
 fn streams(command: &Command) -> bool {
     let deltas = match command {
         Command::Admit(_) => return true,
-        Command::Export(args) => Some(args.deltas.as_str()),
+        Command::Export(args) => args.deltas.as_deref().or(args.snapshot.as_deref()),
         Command::Run(args) => args.deltas.as_deref(),
         _ => None,
     };

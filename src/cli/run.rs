@@ -155,6 +155,13 @@ fn what_next(report: &RunReport, args: &RunArgs) -> String {
         (Outcome::Complete, "closed") => {
             format!("closed: {} removes our tables", next("forget", migration, db))
         }
+        (Outcome::Complete, _) if report.changes.iter().any(|change| change.set.is_some()) => {
+            format!(
+                "open, and others' writes are noted: `dotfill advance {migration} --db {} --to MODE` \
+                 leads on, mode by mode",
+                db.display()
+            )
+        }
         (Outcome::Complete, _) => format!(
             "open, changed rows are noted: {} when no old client writes any more",
             next("close", migration, db)

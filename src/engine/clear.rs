@@ -104,7 +104,7 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, Cleared), RunError> {
         }
         _ => {}
     }
-    modes::check_may_end(job, "roll it back")?;
+    modes::check_may_end(job, modes::Ending::RollBack)?;
     let known = ChangeRow::of(job.session.conn(), &id)?;
     if let Some(change) = known.iter().find(|c| c.counters.change_records_written > 0) {
         return Err(RunError::refused(
@@ -270,8 +270,19 @@ fn drop_drained(
 ///
 /// # Errors
 /// As [`forget_with`].
-pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
+pub fn forget(db: &Path, id: &str) -> Result<ForgetReport, RunError> {
     forget_with(db, id, &RunOptions::default())
+}
+
+/// What forgetting left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ForgetReport {
+    /// The migration.
+    pub migration: String,
+    /// Triggers that stay, and refuse local writes of an old form that is no more.
+    pub validators: Vec<String>,
+    /// Tables of ours that stay because those triggers look at them.
+    pub tables_kept: Vec<String>,
 }
 
 /// Removes every trace of a migration that is closed, rolled back, fed by deltas, or has failed and
@@ -281,7 +292,7 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
 /// # Errors
 /// [`RunError::Held`] while another process is at work, [`RunError::Refused`] while the migration is
 /// open or unfinished; nothing was changed then.
-pub fn forget_with(db: &Path, id: &str, options: &RunOptions) -> Result<(), RunError> {
+pub fn forget_with(db: &Path, id: &str, options: &RunOptions) -> Result<ForgetReport, RunError> {
     let mut conn = connect(db, None)?;
     if !state::exists(&conn)? {
         return Err(unknown(db, id));
@@ -323,6 +334,7 @@ fn check_forgettable(conn: &Connection, db: &Path, id: &str) -> Result<(), RunEr
         Phase::Filling | Phase::Open | Phase::Applying | Phase::RollingBack => false,
     };
     if is_over {
+        modes::refuse_pending(conn, id)?;
         return refuse_waiting(conn, id);
     }
     Err(RunError::refused(
@@ -338,7 +350,7 @@ fn remove(
     id: &str,
     lease: &Lease,
     options: &RunOptions,
-) -> Result<(), RunError> {
+) -> Result<ForgetReport, RunError> {
     let what = "forget a migration";
     let tx = db::begin_unless(conn, TransactionBehavior::Immediate, what, &options.cancel)?;
     if lease.check(&tx, None)? == Fence::Replaced {
@@ -346,7 +358,9 @@ fn remove(
     }
     // Something may have been refused since the lease was taken.
     refuse_waiting(&tx, id)?;
-    for change in ChangeRow::of(&tx, id)? {
+    let changes = ChangeRow::of(&tx, id)?;
+    let validators = modes::stay(&tx, id, changes.len())?;
+    for change in changes {
         tx.execute_batch(&note_schema_drop(change.n)).doing(what)?;
         tx.execute_batch(&set_note_schema_drop(change.n)).doing(what)?;
         SetRow::remove(&tx, change.n)?;
@@ -369,7 +383,9 @@ fn remove(
     if MigrationRow::all(&tx)?.is_empty() {
         state::drop_all(&tx)?;
     }
-    Ok(tx.commit().doing(what)?)
+    let tables_kept = state::tables_in_use(&tx)?;
+    tx.commit().doing(what)?;
+    Ok(ForgetReport { migration: id.to_owned(), validators, tables_kept })
 }
 
 /// Refuses to forget what was never decided: rows that wait in quarantine, buffered operations.

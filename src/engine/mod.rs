@@ -33,6 +33,7 @@ mod seed;
 mod segments;
 mod shapes;
 mod ship;
+mod snapshot;
 mod space;
 mod subject;
 mod verify;
@@ -45,7 +46,7 @@ pub use against::{Against, CompareOptions, Comparison, verify_against};
 pub use apply::{ApplyReport, Deltas, UnlikeRange, apply};
 pub use attach::run;
 pub use attest::{Attested, attest};
-pub use clear::{RollbackReport, forget, forget_with, rollback};
+pub use clear::{ForgetReport, RollbackReport, forget, forget_with, rollback};
 pub use close::{CloseReport, close};
 pub use difference::{Difference, Held, RowVerdict};
 pub use digest::digest;
@@ -55,11 +56,12 @@ pub use job::percent;
 pub use keys::key_digest;
 pub use modes::{
     AckOptions, AckReport, AdvanceOptions, AdvanceReport, BackReport, Compaction, HeldSettled,
-    HeldVerdict, acknowledge, advance, roll_back_to, settle_held,
+    HeldVerdict, acknowledge, advance, is_left, roll_back_to, settle_held,
 };
 pub use revert::failure;
 pub use run::run_with_deltas;
 pub use segments::SegmentSize;
+pub use snapshot::{Counts as SnapshotCounts, SnapshotReport, SnapshotTo, snapshot};
 pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
 pub use watch::LookOptions;
 

@@ -177,7 +177,8 @@ impl<'a> Pace<'a> {
         Ok(Ok(rows.min(self.tuning.batch_rows_max).max(1)))
     }
 
-    fn asked_to_stop(&mut self) -> Option<Stop> {
+    /// Why the job is to end, where it is.
+    pub(super) fn asked_to_stop(&mut self) -> Option<Stop> {
         if self.cancel.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed) {
             self.stop(Stop::Interrupted);
         }

@@ -4,9 +4,10 @@
 use super::job::Job;
 use super::or_set::{self, SetFindings};
 use super::proof::{Findings, drainer, mend, prove_table};
-use super::{RunError, Stop, drain};
+use super::{RunError, Stop, drain, modes};
 use crate::db::{DbError, Doing};
 use crate::layout::{note_schema_drop, pending_schema_drop};
+use crate::phase::set::EpochSet;
 use crate::plan::ResolvedChange;
 use crate::state::{ChangeRow, Counters, Phase};
 use crate::verify::RangeProof;
@@ -172,9 +173,16 @@ impl Ready {
                 conn.execute_batch(&pending_schema_drop(target.n)).doing("drop our tables")?;
             }
             Self::Column(_) => {}
-            Self::OrSet(ready) => {
+            Self::OrSet(ready) if ready.target.is_followed() => {
                 if !or_set::finish_in(conn, ready, limit)? {
                     return Ok(None);
+                }
+            }
+            Self::OrSet(ready) => {
+                for set in job.sets.iter().filter(|set| set.target.n == ready.target.n) {
+                    if !modes::end_epoch(conn, set)? {
+                        return Ok(None);
+                    }
                 }
             }
         }
@@ -193,4 +201,13 @@ impl Ready {
 pub(super) struct Closing<'j> {
     /// The migration's id.
     pub migration: &'j str,
+    /// Its sets.
+    pub sets: Vec<EpochSet>,
+}
+
+impl Closing<'_> {
+    /// The tables whose closed epoch ends.
+    pub(super) fn ended(&self) -> impl Iterator<Item = String> {
+        self.sets.iter().filter(|set| !set.target.is_followed()).map(|set| set.target.table.sql())
+    }
 }

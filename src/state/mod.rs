@@ -90,7 +90,7 @@ pub use quarantine::{
 };
 pub use schema::{
     SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_quarantine, knows_runner,
-    knows_sets, knows_shipped, next_change_number,
+    knows_sets, knows_shipped, next_change_number, tables_in_use,
 };
 pub use sets::SetRow;
 pub use shipped::ShippedRow;

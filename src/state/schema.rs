@@ -329,12 +329,13 @@ pub fn next_change_number(conn: &Connection) -> Result<i64, DbError> {
     .doing("number a change")
 }
 
-/// Drops all tables of ours. The caller holds a write transaction and knows that no migration is
-/// left.
+/// Drops all tables of ours, but for those that a trigger looks at which has stayed. The caller holds
+/// a write transaction and knows that no migration is left.
 ///
 /// # Errors
 /// When a table cannot be dropped.
 pub fn drop_all(conn: &Connection) -> Result<(), DbError> {
+    let stay = tables_in_use(conn)?;
     let names: Vec<String> = conn
         .prepare(
             "SELECT name FROM sqlite_schema WHERE type = 'table' \
@@ -342,10 +343,26 @@ pub fn drop_all(conn: &Connection) -> Result<(), DbError> {
         )
         .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
         .doing("list dotfill's tables")?;
-    for name in names {
-        conn.execute_batch(&format!("DROP TABLE {}", ident(&name))).doing("drop our tables")?;
+    for name in names.iter().filter(|name| !stay.contains(name)) {
+        conn.execute_batch(&format!("DROP TABLE {}", ident(name))).doing("drop our tables")?;
     }
     Ok(())
+}
+
+/// Tables of ours that triggers look at which stay when a migration is forgotten: without them every
+/// write that fires such a trigger would fail.
+///
+/// # Errors
+/// When the schema cannot be read.
+pub fn tables_in_use(conn: &Connection) -> Result<Vec<String>, DbError> {
+    conn.prepare(
+        "SELECT t.name FROM sqlite_schema AS t WHERE t.type = 'table' \
+         AND t.name LIKE '\\_dotfill\\_%' ESCAPE '\\' AND EXISTS (SELECT 1 FROM sqlite_schema AS k \
+         WHERE k.type = 'trigger' AND k.name LIKE '\\_dotfill\\_kept\\_%' ESCAPE '\\' \
+         AND instr(k.sql, t.name) > 0) ORDER BY t.name",
+    )
+    .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+    .doing("look for tables that triggers look at")
 }
 
 #[cfg(test)]

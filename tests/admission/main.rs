@@ -13,5 +13,6 @@ mod a_full_buffer_refuses_and_says_so;
 mod a_kill_at_any_commit_loses_no_decision;
 mod duplicates_in_any_order_end_equal;
 mod lines_are_answered_one_by_one;
+mod old_decisions_are_forgotten;
 mod refusals_wait_for_an_operator;
 mod what_waits_is_admitted_when_it_arrives;

@@ -15,6 +15,8 @@ pub enum Before {
     Again,
     /// The same, whose keys are implied.
     Implied,
+    /// A set was translated and taken through the first of its modes, as many; then users wrote.
+    Modes(usize),
 }
 
 /// The tables that a case is about, and what its migration does to them.
@@ -26,6 +28,8 @@ pub enum Tables {
     Replicated,
     /// Replicated by cr-sqlite, published as change records.
     Native,
+    /// Plain, a set.
+    Set,
 }
 
 /// A command, and where it is called.
@@ -71,14 +75,28 @@ macro_rules! each_case {
                 "apply @deltas --db @t.db --batch-rows-max 7";
             apply_of_rows_whose_keys_are_implied: Plain, Implied,
                 "apply @deltas --db @t.db --batch-rows-max 7";
+            run_of_a_set: Set, Rows, "run @m.toml --db @t.db --batch-rows-max 7";
+            run_of_a_set_from_the_middle: Set, HalfRun,
+                "run @m.toml --db @t.db --batch-rows-max 7";
+            rollback_of_a_set: Set, Modes(0), "rollback @m.toml --db @t.db --batch-rows-max 7";
+            advance_of_a_set: Set, Modes(0),
+                "advance @m.toml --db @t.db --alone --to read-new-write-old",
+                "is in mode read-new-write-old";
+            closing_of_an_epoch: Set, Modes(2),
+                "advance @m.toml --db @t.db --alone --to read-new-write-new",
+                "is in mode read-new-write-new";
+            compaction: Set, Modes(3),
+                "advance @m.toml --db @t.db --fleet @fleet --to compact-old --export @old.jsonl",
+                "is in mode compact-old";
         }
     };
-    ($check:path; $($name:ident: $tables:ident, $before:ident, $command:expr $(, $done:expr)?;)*) => {
+    ($check:path; $($name:ident: $tables:ident, $before:ident $(($modes:literal))?,
+        $command:expr $(, $done:expr)?;)*) => {
         $(#[test]
         fn $name() {
             let done: Option<&str> = None $(.or(Some($done)))?;
             let tables = $crate::cases::Tables::$tables;
-            let before = $crate::cases::Before::$before;
+            let before = $crate::cases::Before::$before $(($modes))?;
             $check($crate::cases::Case { tables, before, command: $command, done });
         })*
     };

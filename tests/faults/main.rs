@@ -17,3 +17,5 @@ mod shim;
 mod a_kill_at_any_file_operation_is_resumed;
 mod a_slow_disk_changes_nothing;
 mod an_error_at_any_file_operation_is_told_and_resumed;
+mod others_write_meanwhile;
+mod random_kills_end_equal;

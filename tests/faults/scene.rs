@@ -36,6 +36,25 @@ const WRITES: &str = "INSERT INTO t (id, src) VALUES (50, 'new');
     UPDATE t SET target = NULL WHERE id = 26;
     UPDATE t SET id = id + 100 WHERE id IN (7, 37);
     DELETE FROM t WHERE id IN (8, 28);";
+const SET: &str = "id = \"m\"
+[[change]]
+kind = \"or_set\"
+table = \"t\"
+source = \"src\"
+format = \"lines\"
+adds = \"adds\"
+removes = \"removes\"
+view = \"visible\"
+old_writes = \"translate\"
+";
+/// The modes of a set in their order.
+const MODES: [&str; 3] = ["read-new-write-old", "read-new-write-both", "read-new-write-new"];
+/// Writes of old clients that arrive by replication, and of new ones.
+const ARRIVING: &str = "INSERT INTO _dotfill_merging VALUES (1);
+    UPDATE t SET src = 'arrived' || char(10) || src WHERE id IN (3, 23);
+    DELETE FROM _dotfill_merging;
+    INSERT INTO removes SELECT dot FROM adds WHERE id = 5;
+    INSERT INTO adds VALUES (6, 'of a user', x'00112233445566778899aabbccddeeff');";
 const USERS: &str = "UPDATE t SET target = 'user' WHERE id IN (4, 24);
     UPDATE t SET target = NULL WHERE id = 26;";
 /// Columns that tell how it was done, not what there is: another number of attempts, in another
@@ -64,7 +83,7 @@ const PLACES: [&str; 4] = [
 
 impl Case {
     fn replicated(self) -> bool {
-        self.tables != Tables::Plain
+        matches!(self.tables, Tables::Replicated | Tables::Native)
     }
 
     /// True where a column is the same however often the command was disturbed.
@@ -96,8 +115,11 @@ impl Scene {
         let scene = Self { case, folder: TempDir::new().unwrap() };
         let template = scene.place("template");
         fs::create_dir(&template).unwrap();
-        let delivery = if case.tables == Tables::Native { "native" } else { "derive" };
-        let migration = MIGRATION.replace("derive", delivery);
+        let migration = match case.tables {
+            Tables::Plain | Tables::Replicated => MIGRATION.to_owned(),
+            Tables::Native => MIGRATION.replace("derive", "native"),
+            Tables::Set => SET.to_owned(),
+        };
         fs::write(template.join("m.toml"), migration).unwrap();
         let path = template.join("t.db");
         let client = database(&path, case.replicated());
@@ -113,6 +135,20 @@ impl Scene {
             }
             Before::Deltas | Before::Again => client.execute_batch(WRITES).unwrap(),
             Before::Implied => client.execute_batch(USERS).unwrap(),
+            Before::Modes(modes) => {
+                expect(&template, "run @m.toml --db @t.db", 0);
+                for mode in &MODES[..modes] {
+                    let advance = "advance @m.toml --db @t.db --alone --to";
+                    expect(&template, &format!("{advance} {mode}"), 0);
+                }
+                if modes == MODES.len() {
+                    client.execute_batch(ARRIVING).unwrap();
+                    expect(&template, "run @m.toml --db @t.db", 0);
+                    acknowledge(&template, &client);
+                } else {
+                    client.execute_batch(WRITES).unwrap();
+                }
+            }
         }
         drop(client);
         settle(&path);
@@ -144,8 +180,9 @@ impl Scene {
     pub fn again(&self, place: &Path) -> Option<String> {
         let ended = self.call(place, None);
         let done = self.case.done.is_some_and(|done| ended.stderr.contains(done));
-        (ended.code != Some(0) && !done)
-            .then(|| format!("the same command: exit {:?}, {}", ended.code, ended.stderr))
+        (ended.code != Some(0) && !done).then(|| {
+            format!("the same command: exit {:?}, {}{}", ended.code, ended.stdout, ended.stderr)
+        })
     }
 
     /// What a copy holds besides `want`, or lacks.
@@ -202,6 +239,18 @@ impl Scene {
         let columns = if columns.is_empty() { "count(*)".to_owned() } else { columns.join(", ") };
         format!("SELECT '{table}', {columns} FROM \"{table}\" ORDER BY {columns}")
     }
+}
+
+/// The five statements that compaction needs, of a fleet of one replica.
+fn acknowledge(template: &Path, client: &Client) {
+    let site: String =
+        client.value("SELECT lower(hex(site_id)) FROM crsql_site_id WHERE ordinal = 0", []);
+    fs::create_dir(template.join("fleet")).unwrap();
+    fs::write(template.join("fleet/fleet.toml"), format!("[[replica]]\nid = \"{site}\"\n"))
+        .unwrap();
+    let stated = "--writers-on-new-form --old-clients-blocked --repair-tools-moved \
+                  --snapshots-moved --dashboards-moved";
+    expect(template, &format!("ack @m.toml --db @t.db --fleet @fleet {stated}"), 0);
 }
 
 /// Writes the chain of another replica, which is gone afterwards.
@@ -269,7 +318,7 @@ fn words(place: &Path, command: &str) -> Vec<String> {
         Some(name) => place.join(name).to_str().unwrap().to_owned(),
         None => word.to_owned(),
     };
-    command.split(' ').map(word).collect()
+    command.split_whitespace().map(word).collect()
 }
 
 #[track_caller]
@@ -306,6 +355,11 @@ fn files(place: &Path) -> Vec<String> {
             for name_in in files(&entry.path()) {
                 found.push(format!("{name}/{name_in}"));
             }
+        } else if name == "old.jsonl" {
+            // What was kept before a fault is kept again after it; a line may have been torn.
+            let kept = fs::read_to_string(entry.path()).unwrap();
+            let is_whole = |line: &&str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+            found.extend(kept.lines().filter(is_whole).map(|line| format!("{name}: {line}")));
         } else if !name.starts_with("t.db") {
             let content = fs::read(entry.path()).unwrap();
             let digest: u64 = content.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -317,6 +371,7 @@ fn files(place: &Path) -> Vec<String> {
         }
     }
     found.sort();
+    found.dedup();
     found
 }
 

@@ -25,6 +25,8 @@ pub struct Ended {
     /// The exit code; `None` where it was killed.
     pub code: Option<i32>,
     pub stderr: String,
+    /// A few lines: they wait in a pipe until it has ended.
+    pub stdout: String,
     /// The operations that it made, as `NUMBER NAME PATH`.
     pub operations: Vec<String>,
 }
@@ -66,7 +68,7 @@ pub fn call(args: &[String], folder: &Path, fault: Option<Fault>) -> Ended {
         .env("NO_COLOR", "1")
         .env_remove("RUST_LOG")
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     if let Some(Fault { at, action }) = fault {
         command.env("FAULT_AT", at.to_string()).env("FAULT_ACTION", action);
@@ -84,9 +86,10 @@ pub fn call(args: &[String], folder: &Path, fault: Option<Fault>) -> Ended {
         }
         std::thread::sleep(Duration::from_millis(1));
     };
-    let mut stderr = String::new();
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert!(matches!(status.signal(), None | Some(9)), "{status}: {args:?} {fault:?}\n{stderr}");
     let operations = fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect();
-    Ended { code: status.code(), stderr, operations }
+    Ended { code: status.code(), stderr, stdout, operations }
 }

@@ -10,7 +10,7 @@
 //! as a deletion would, under the site and version of the row's own first clock row.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -87,6 +87,33 @@ pub(super) fn compact(
     Ok(None)
 }
 
+/// The condition that a row of the table of the old form holds something of it; none where every
+/// row does.
+fn holds_something(old: &OldForm) -> Option<String> {
+    match old {
+        OldForm::Column { column, .. } => {
+            let column = ident(column);
+            Some(format!("{column} IS NOT NULL AND {column} COLLATE BINARY IS NOT ''"))
+        }
+        OldForm::Rows { .. } => None,
+    }
+}
+
+/// True where something is left of the old form of a set.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn is_left(conn: &Connection, set: &EpochSet) -> Result<bool, DbError> {
+    let table = match &set.target.old {
+        OldForm::Column { .. } => set.target.table.sql(),
+        OldForm::Rows { table, .. } => ident(table),
+    };
+    let condition = holds_something(&set.target.old).unwrap_or_else(|| "1".to_owned());
+    conn.prepare(&format!("SELECT 1 FROM {table} WHERE {condition} LIMIT 1"))
+        .and_then(|mut s| s.exists([]))
+        .doing("look for what is left of the old form")
+}
+
 /// Writes what is about to be removed.
 struct Keeper {
     path: PathBuf,
@@ -95,8 +122,20 @@ struct Keeper {
 
 impl Keeper {
     fn open(path: &Path) -> Result<Self, PhaseError> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.map_err(|source| Self::failed(path, source))?;
+        let open = || -> std::io::Result<File> {
+            let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+            let mut last = [b'\n'];
+            if file.metadata()?.len() > 0 {
+                file.seek(SeekFrom::End(-1))?;
+                file.read_exact(&mut last)?;
+            }
+            if last != [b'\n'] {
+                // A crash has torn that line; its row is kept again.
+                file.write_all(b"\n")?;
+            }
+            Ok(file)
+        };
+        let file = open().map_err(|source| Self::failed(path, source))?;
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
     }
 
@@ -105,8 +144,10 @@ impl Keeper {
             path: path.to_owned(),
             doing: "write",
             source,
-            remedy: "nothing more was removed; make room, or name another file with --export"
-                .to_owned(),
+            remedy:
+                "nothing more was removed; make room, or name another file with --export, then \
+                     repeat the command"
+                    .to_owned(),
         }
     }
 
@@ -202,12 +243,9 @@ impl<'s> Remover<'s> {
     /// The rows of a range that hold something of the old form.
     fn rows(&self, conn: &Connection, range: &Range) -> Result<Vec<Vec<Datum>>, DbError> {
         let sql = RangeSql::new(&self.table.scan);
-        let more = match &self.set.target.old {
-            OldForm::Column { column, .. } => {
-                let column = ident(column);
-                format!(" AND {column} IS NOT NULL AND {column} COLLATE BINARY IS NOT ''")
-            }
-            OldForm::Rows { .. } => String::new(),
+        let more = match holds_something(&self.set.target.old) {
+            Some(condition) => format!(" AND {condition}"),
+            None => String::new(),
         };
         let select = format!(
             "SELECT {} FROM {} WHERE {}{more} ORDER BY {}",
@@ -293,6 +331,28 @@ impl<'s> Remover<'s> {
                 ),
                 format!("DELETE FROM {clock} WHERE key = {key} AND col_name <> '-1'"),
             ],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_torn_spoils_no_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("old.jsonl");
+        let row = serde_json::json!({"id": 1});
+        for (before, want) in [
+            ("", "{\"id\":1}\n"),
+            ("{\"id\":0}\n", "{\"id\":0}\n{\"id\":1}\n"),
+            ("{\"id\":0}\n{\"i", "{\"id\":0}\n{\"i\n{\"id\":1}\n"),
+        ] {
+            std::fs::write(&path, before).expect("written");
+            let mut keeper = Keeper::open(&path).expect("open");
+            keeper.keep(std::slice::from_ref(&row)).expect("kept");
+            assert_eq!(std::fs::read_to_string(&path).expect("read"), want);
         }
     }
 }

@@ -18,11 +18,12 @@
 
 mod notes;
 #[cfg(test)]
-mod plans;
+pub(crate) mod plans;
 mod sql;
 mod tables;
 mod target;
 mod view;
+mod visible;
 
 pub use notes::{
     set_note_schema, set_note_schema_drop, set_note_tables, set_note_triggers,
@@ -32,3 +33,4 @@ pub use sql::SetSql;
 pub use tables::{SetTables, adds_schema, check_adds, check_removes, removes_schema};
 pub use target::{ClosedObjects, OldForm, SetLayout, SetTarget};
 pub use view::{ViewStage, view_schema, view_schema_drop};
+pub use visible::{objects_sql, removes_sql};
