@@ -348,6 +348,9 @@ pub struct VerifyArgs {
     /// Threads that read; 0 is one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+    /// Look every row up in each index of the migration, instead of counting entries only
+    #[arg(long)]
+    pub integrity: bool,
     /// Compare with another replica: its database file, or a file with what `dotfill digest`
     /// printed there (- for standard input)
     #[arg(long, value_name = "FILE|DIGEST")]

@@ -5,6 +5,7 @@
 mod change;
 mod corrosion;
 mod file;
+mod index;
 mod kept;
 mod leftover;
 mod migration;

@@ -18,10 +18,11 @@ use crate::layout::{
 use crate::lease::{Attempt, Claim, Fence, Lease, acquire};
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
+use crate::plan::ResolvedChange;
 use crate::split::Splitter;
 use crate::state::{
-    self, AppliedRow, ChangeRow, MigrationRow, Phase, QuarantineFilter, QuarantineRow, SetRow,
-    ShippedRow,
+    self, AppliedRow, ChangeRow, IndexRow, MigrationRow, Phase, QuarantineFilter, QuarantineRow,
+    SetRow, ShippedRow,
 };
 use crate::throttle::SystemClock;
 use crate::write::{Drainer, Prepared, Then, WriteError, any_dirty, connect};
@@ -43,7 +44,7 @@ pub struct RollbackReport {
     pub reason: Option<String>,
     /// Cells set back to NULL, and adds of ours that were deleted.
     pub rows_cleared: u64,
-    /// Tables of ours that were kept, and why.
+    /// Tables of ours that were kept, and why; and what became of indexes.
     pub kept: Vec<String>,
     /// Seconds in all.
     pub seconds: f64,
@@ -95,6 +96,15 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, Cleared), RunError> {
     let id = job.id().to_owned();
     match MigrationRow::read(job.session.conn(), &id)?.map(|row| row.phase) {
         Some(Phase::RolledBack) => return Ok((None, Cleared::default())),
+        Some(Phase::Closed)
+            if job.resolved.iter().all(|change| matches!(change, ResolvedChange::Index(_))) =>
+        {
+            return Err(RunError::refused(
+                &id,
+                "it is closed: its indexes are there to stay",
+                "`DROP INDEX` those that nobody needs",
+            ));
+        }
         Some(Phase::Closed) => {
             return Err(RunError::refused(
                 &id,
@@ -128,12 +138,13 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, Cleared), RunError> {
         let stop = match Ready::prepare(job, index)? {
             Ready::Column(mut ready) => roll_back_column(job, &mut ready, &mut cleared.removed)?,
             Ready::OrSet(mut ready) => or_set::roll_back(job, &mut ready, &mut cleared)?,
+            Ready::Index(mut ready) => super::index::roll_back(job, &mut ready, &mut cleared)?,
         };
         if stop.is_some() {
             return Ok((stop, cleared));
         }
     }
-    let sets = job.resolved.iter().any(|change| change.column().is_none());
+    let sets = job.resolved.iter().any(|change| matches!(change, ResolvedChange::OrSet(_)));
     let what = if sets { "cells set to NULL, or adds deleted" } else { "cells set to NULL" };
     let what = [format!("{} {what}", cleared.removed)].into_iter().chain(cleared.kept.clone());
     let what = what.collect::<Vec<_>>().join("; ");
@@ -364,6 +375,7 @@ fn remove(
         tx.execute_batch(&note_schema_drop(change.n)).doing(what)?;
         tx.execute_batch(&set_note_schema_drop(change.n)).doing(what)?;
         SetRow::remove(&tx, change.n)?;
+        IndexRow::remove(&tx, change.n)?;
         crate::phase::forget(&tx, change.n)?;
         tx.execute_batch(&pending_schema_drop(change.n)).doing(what)?;
         tx.execute_batch(&reship_schema_drop(change.n)).doing(what)?;

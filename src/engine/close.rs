@@ -95,29 +95,32 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
     for index in 0..job.resolved.len() {
         prepared.push(Ready::prepare(job, index)?);
     }
-    let mut digest = RangeDigest::default();
+    let (mut digest, mut rows) = (RangeDigest::default(), 0);
     for ready in &mut prepared {
         if let Err(stop) = ready.drain_all(job)? {
-            return Ok((Some(stop), digest.rows));
+            return Ok((Some(stop), rows));
         }
         match ready.prove(job)? {
-            Ok(proven) => digest += proven.range().digest,
-            Err(stop) => return Ok((Some(stop), digest.rows)),
+            Ok(proven) => {
+                rows += proven.rows();
+                digest += proven.digest().unwrap_or_default();
+            }
+            Err(stop) => return Ok((Some(stop), rows)),
         }
     }
-    record_proof(job, digest)?;
-    Ok((close_open(job, &mut prepared)?, digest.rows))
+    record_proof(job, digest, rows)?;
+    Ok((close_open(job, &mut prepared)?, rows))
 }
 
 /// Keeps what was counted now instead of what an earlier runner has counted.
-fn record_proof(job: &mut Job<'_>, digest: RangeDigest) -> Result<(), RunError> {
+fn record_proof(job: &mut Job<'_>, digest: RangeDigest, rows: u64) -> Result<(), RunError> {
     let id = job.id().to_owned();
     let token = job.session.token();
     job.session.transact_again(|conn| {
         let row = MigrationRow::read(conn, &id)?;
         let before = row.as_ref().and_then(attest::recorded).unwrap_or_default();
         let proof = Proof {
-            rows: digest.rows,
+            rows,
             rows_pending: pending(conn, &id)?,
             digest: digest.to_hex(),
             sqlite_version: rusqlite::version().to_owned(),

@@ -55,6 +55,13 @@ pub fn key_digest(
         watch.unless_cancelled(check_nulls(&conn, migration, &table))?;
         tables.push(keys_of(db, &table, options.threads, &watch)?);
     }
+    if tables.is_empty() {
+        return Err(RunError::refused(
+            migration.id.as_str(),
+            "it fills no column: no rows of it are shipped, and no keys can be left out",
+            "`dotfill run` it on every replica",
+        ));
+    }
     KeysReport::fitting(migration, &tables).ok_or_else(|| {
         RunError::refused(
             migration.id.as_str(),

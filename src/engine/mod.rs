@@ -17,6 +17,7 @@ mod examine;
 mod export;
 mod fed;
 mod fill;
+mod index;
 mod job;
 mod judge;
 mod keys;
@@ -62,7 +63,7 @@ pub use revert::failure;
 pub use run::run_with_deltas;
 pub use segments::SegmentSize;
 pub use snapshot::{Counts as SnapshotCounts, SnapshotReport, SnapshotTo, snapshot};
-pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
+pub use verify::{ChangeVerdict, IndexVerdict, Verdict, VerifyReport, verify};
 pub use watch::LookOptions;
 
 use std::collections::BTreeMap;
@@ -218,9 +219,9 @@ pub struct RunReport {
 pub struct ChangeReport {
     /// The table.
     pub table: String,
-    /// The column.
+    /// The column, or the name of the index.
     pub column: String,
-    /// The delivery.
+    /// The delivery; `index` for an index.
     pub delivery: String,
     /// `writer` or `readers`: who evaluated the expression, as measured; `nobody` where nothing
     /// was to be filled.
@@ -238,6 +239,18 @@ pub struct ChangeReport {
     /// What was proven of a set; absent for a column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set: Option<SetReport>,
+    /// What was built and proven of an index; absent for a column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexReport>,
+}
+
+/// What was built and proven of an index.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct IndexReport {
+    /// Seconds for which its build held the write lock; `None` where this run found it built.
+    pub build_seconds: Option<f64>,
+    /// Entries that it has.
+    pub entries: u64,
 }
 
 /// What was proven of a set.

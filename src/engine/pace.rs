@@ -303,6 +303,10 @@ impl<'a> Pace<'a> {
     /// Counts rows as passed, and shows it now and then.
     pub(super) fn passed(&mut self, rows: u64) {
         self.progress.rows_done += rows;
+        if self.progress.rows_done > self.progress.rows_total {
+            // Others insert ahead of us: how many are left is not known, and it is not done.
+            self.progress.rows_total = self.progress.rows_done + 1;
+        }
         self.show(false);
     }
 

@@ -1,6 +1,7 @@
 //! A change that is ready to be worked on, of either kind: what every job does with one, whatever it
 //! changes.
 
+use super::index::{self, IndexProof};
 use super::job::Job;
 use super::or_set::{self, SetFindings};
 use super::proof::{Findings, drainer, mend, prove_table};
@@ -10,9 +11,9 @@ use crate::layout::{note_schema_drop, pending_schema_drop};
 use crate::phase::set::EpochSet;
 use crate::plan::ResolvedChange;
 use crate::state::{ChangeRow, Counters, Phase};
-use crate::verify::RangeProof;
 use crate::verify::or_set::SetRangeProof;
-use crate::write::{Prepared, PreparedSet, WriteError, dirty_rows, prepare};
+use crate::verify::{RangeDigest, RangeProof};
+use crate::write::{Prepared, PreparedIndex, PreparedSet, WriteError, dirty_rows, prepare};
 
 /// How often preparing begins again because others change the schema.
 const TRIES: u32 = 10;
@@ -22,20 +23,32 @@ const TRIES: u32 = 10;
 pub(super) enum Ready {
     Column(Prepared),
     OrSet(PreparedSet),
+    Index(PreparedIndex),
 }
 
 /// What proving a change found.
 pub(super) enum Proven {
     Column(RangeProof),
     OrSet(SetRangeProof),
+    Index(IndexProof),
 }
 
 impl Proven {
-    /// What both kinds have in common.
-    pub(super) fn range(&self) -> &RangeProof {
+    /// The digest of the rows' values; none of an index, which has no values of its own.
+    pub(super) fn digest(&self) -> Option<RangeDigest> {
         match self {
-            Self::Column(proof) => proof,
-            Self::OrSet(found) => &found.proof,
+            Self::Column(proof) => Some(proof.digest),
+            Self::OrSet(found) => Some(found.proof.digest),
+            Self::Index(_) => None,
+        }
+    }
+
+    /// Rows that were counted.
+    pub(super) fn rows(&self) -> u64 {
+        match self {
+            Self::Column(proof) => proof.digest.rows,
+            Self::OrSet(found) => found.proof.digest.rows,
+            Self::Index(proof) => proof.rows,
         }
     }
 }
@@ -64,6 +77,9 @@ impl Ready {
             ResolvedChange::OrSet(resolved) => {
                 or_set::prepare(job, &resolved, index).map(Self::OrSet)
             }
+            ResolvedChange::Index(resolved) => {
+                index::prepare(job, &resolved, index).map(Self::Index)
+            }
         }
     }
 
@@ -72,6 +88,7 @@ impl Ready {
         match self {
             Self::Column(ready) => &ready.change,
             Self::OrSet(ready) => &ready.change,
+            Self::Index(ready) => &ready.change,
         }
     }
 
@@ -80,6 +97,7 @@ impl Ready {
         match self {
             Self::Column(ready) => &mut ready.change,
             Self::OrSet(ready) => &mut ready.change,
+            Self::Index(ready) => &mut ready.change,
         }
     }
 
@@ -88,6 +106,8 @@ impl Ready {
         match self {
             Self::Column(ready) => ready.target.delivery.writes_cells(),
             Self::OrSet(ready) => ready.target.is_followed(),
+            // SQLite itself follows.
+            Self::Index(_) => false,
         }
     }
 
@@ -99,6 +119,7 @@ impl Ready {
         match self {
             Self::Column(ready) => drain::drain_all(job, &ready.target, &mut ready.change),
             Self::OrSet(ready) => or_set::drain_all(job, ready),
+            Self::Index(_) => Ok(Ok(0)),
         }
     }
 
@@ -116,6 +137,7 @@ impl Ready {
                 notes: count.notes,
                 counters: Counters { rows_written: count.written, ..Counters::default() },
             }),
+            Self::Index(_) => Ok(Drained::default()),
         })
     }
 
@@ -130,6 +152,7 @@ impl Ready {
                 };
                 Ok(or_set::mend(job, ready, findings)?.map(Proven::OrSet))
             }
+            Self::Index(ready) => Ok(index::prove(job, ready)?.map(Proven::Index)),
         }
     }
 
@@ -150,7 +173,7 @@ impl Ready {
                 };
                 Ok(mend(job, target, change, findings)?.map(Proven::Column))
             }
-            (set @ Self::OrSet(_), _) => set.prove(job),
+            (other @ (Self::OrSet(_) | Self::Index(_)), _) => other.prove(job),
         }
     }
 
@@ -172,7 +195,7 @@ impl Ready {
                 conn.execute_batch(&note_schema_drop(target.n)).doing("drop our triggers")?;
                 conn.execute_batch(&pending_schema_drop(target.n)).doing("drop our tables")?;
             }
-            Self::Column(_) => {}
+            Self::Column(_) | Self::Index(_) => {}
             Self::OrSet(ready) if ready.target.is_followed() => {
                 if !or_set::finish_in(conn, ready, limit)? {
                     return Ok(None);

@@ -106,6 +106,7 @@ pub(super) fn revert(job: &mut Job<'_>) -> Result<Option<Stop>, RunError> {
         let stop = match job.resolved.get(index).cloned() {
             Some(ResolvedChange::Column(resolved)) => revert_column(job, *resolved, index)?,
             Some(ResolvedChange::OrSet(resolved)) => revert_set(job, &resolved, index, &change)?,
+            Some(ResolvedChange::Index(resolved)) => super::index::revert(job, &resolved, index)?,
             None => None,
         };
         if stop.is_some() {

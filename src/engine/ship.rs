@@ -268,7 +268,7 @@ fn ownerships(
             Delivery::Derive => ownership(conn, &ready.target, phase, true).map(Some),
             Delivery::Virtual | Delivery::Elide | Delivery::Native => Ok(None),
         },
-        ready::Ready::OrSet(_) => Ok(None),
+        ready::Ready::OrSet(_) | ready::Ready::Index(_) => Ok(None),
     };
     prepared.iter().map(of).collect()
 }

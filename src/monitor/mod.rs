@@ -52,6 +52,8 @@ pub enum Stage {
     Seeding,
     /// Filling rows.
     Filling,
+    /// Building an index, in one transaction.
+    Building,
     /// Deriving the rows that others changed meanwhile.
     Draining,
     /// Counting, from the data, that every row is done.
@@ -76,6 +78,7 @@ impl std::fmt::Display for Stage {
             Self::Preparing => "preparing",
             Self::Seeding => "seeding",
             Self::Filling => "filling",
+            Self::Building => "building",
             Self::Draining => "draining",
             Self::Proving => "proving",
             Self::Comparing => "comparing",

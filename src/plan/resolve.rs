@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::triggers::{UserTrigger, user_triggers};
-use super::{PlanError, ResolvedSet, choose, resolve_set};
+use super::{PlanError, ResolvedIndex, ResolvedSet, choose, resolve_index, resolve_set};
 use crate::db::{Datum, Environment, Table, environment, expr, quote::ident};
 use crate::layout::crsqlite::{self, CrTable};
 use crate::layout::{Delivery, Layout, Target};
@@ -18,6 +18,8 @@ pub enum ResolvedChange {
     Column(Box<Resolved>),
     /// A set to translate.
     OrSet(Box<ResolvedSet>),
+    /// An index to build.
+    Index(Box<ResolvedIndex>),
 }
 
 impl ResolvedChange {
@@ -26,7 +28,7 @@ impl ResolvedChange {
     pub fn column(&self) -> Option<&Resolved> {
         match self {
             Self::Column(column) => Some(column),
-            Self::OrSet(_) => None,
+            Self::OrSet(_) | Self::Index(_) => None,
         }
     }
 }
@@ -46,7 +48,10 @@ pub fn resolve_change(
             let set = resolve_set(conn, migration, index, change)?;
             Ok(ResolvedChange::OrSet(Box::new(set)))
         }
-        Change::Index(_) => Err(no_column(migration, index)),
+        Change::Index(change) => {
+            let index = resolve_index(conn, migration, index, change)?;
+            Ok(ResolvedChange::Index(Box::new(index)))
+        }
     }
 }
 
@@ -193,11 +198,21 @@ fn site<'m>(
 
 /// Refuses what is done with columns only.
 pub(super) fn no_column(migration: &Migration, index: usize) -> PlanError {
-    let kind = migration.changes.get(index).map_or("column", Change::kind);
+    let change = migration.changes.get(index);
+    let remedy = match change {
+        Some(Change::Index(_)) => {
+            "each replica builds it for itself: `dotfill run` on every one; give it a migration of \
+             its own where columns are to be shipped"
+        }
+        _ => "each replica derives the adds for itself: `dotfill run` on every one",
+    };
     PlanError::refused(
         migration.at(index, "kind"),
-        format!("kind = {kind:?} cannot be planned, exported or applied by this version"),
-        "each replica does it for itself: `dotfill run` on every one",
+        format!(
+            "kind = {:?} cannot be planned, exported or applied by this version",
+            change.map_or("column", Change::kind)
+        ),
+        remedy,
     )
 }
 

@@ -21,6 +21,9 @@
 //! - `_dotfill_sets`: per change of kind `or_set`, its tables and view, and which of the tables we
 //!   made. `_dotfill_dirty_<n>` holds the keys of noted objects there, `_dotfill_frontier_<n>` the last
 //!   key that the fill has passed, for the view.
+//! - `_dotfill_indexes(n, name, made)`: per change of kind `index`, the index, and whether we built it:
+//!   written in the transaction that builds it, so that `rollback` never drops somebody else's. In
+//!   `_dotfill_changes` such a change has the index's name as its column.
 //! - `_dotfill_outcomes(change_n, outcome, reason, writes)`: how many old-format writes that arrived in
 //!   a closed epoch were decided, and how. Beside it, while a set is between its modes:
 //!   `_dotfill_oldwrite_<n>` (such writes, pending), `_dotfill_cohort_<n>` (objects whose epoch is
@@ -75,6 +78,7 @@
 
 mod applied;
 mod change;
+mod indexes;
 mod mode;
 mod quarantine;
 mod schema;
@@ -83,14 +87,15 @@ mod shipped;
 
 pub use applied::AppliedRow;
 pub use change::{ChangeRow, Counters, MigrationRow, Phase};
+pub use indexes::IndexRow;
 pub use mode::{Mode, ModeRow};
 pub use quarantine::{
     QuarantineFilter, QuarantineRow, QuarantineSource, QuarantineStatus, Refusal,
     buffered_operations, forget_refusals,
 };
 pub use schema::{
-    SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_quarantine, knows_runner,
-    knows_sets, knows_shipped, next_change_number, tables_in_use,
+    SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_indexes, knows_quarantine,
+    knows_runner, knows_sets, knows_shipped, next_change_number, tables_in_use,
 };
 pub use sets::SetRow;
 pub use shipped::ShippedRow;

@@ -34,7 +34,7 @@ pub(in crate::engine) fn sets_of(job: &Job<'_>) -> Result<Vec<EpochSet>, RunErro
     let conn = job.session.conn();
     let targets = job.resolved.iter().enumerate().filter_map(|(position, change)| match change {
         ResolvedChange::OrSet(set) => Some((position, set.target.clone())),
-        ResolvedChange::Column(_) => None,
+        ResolvedChange::Column(_) | ResolvedChange::Index(_) => None,
     });
     begun(conn, job.migration, targets.collect())
 }

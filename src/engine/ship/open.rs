@@ -18,7 +18,7 @@ use crate::engine::job::Job;
 use crate::engine::segments::Segments;
 use crate::engine::{Destination, RunError, RunOptions, shapes};
 use crate::layout::{Delivery, Target};
-use crate::migration::Migration;
+use crate::migration::{Change, Migration};
 use crate::monitor::Monitor;
 use crate::plan::{PlanError, Resolved, ResolvedChange};
 use crate::state::{self, ChangeRow, MigrationRow, Phase, ShippedRow};
@@ -57,7 +57,7 @@ pub(in crate::engine) fn open(
     let mut chain_shapes = Vec::new();
     for (index, change) in resolved.iter().enumerate() {
         let Some(Resolved { target, .. }) = change.column() else {
-            return Err(no_sets(migration, index).into());
+            return Err(no_values(migration, index).into());
         };
         let is_shipped = delivery(index, target) == Delivery::Derive;
         if is_shipped {
@@ -227,10 +227,18 @@ impl Drop for Failing<'_> {
     }
 }
 
-fn no_sets(migration: &Migration, index: usize) -> PlanError {
+fn no_values(migration: &Migration, index: usize) -> PlanError {
+    let (kind, remedy) = match migration.changes.get(index) {
+        Some(Change::Index(_)) => (
+            "index",
+            "run without --deltas, or give the index a migration of its own: each replica builds it \
+             for itself",
+        ),
+        _ => ("or_set", "run without --deltas: each replica derives the adds for itself"),
+    };
     PlanError::refused(
         migration.at(index, "kind"),
-        "kind = \"or_set\" cannot be shipped by this version",
-        "run without --deltas: each replica derives the adds for itself",
+        format!("kind = {kind:?} cannot be shipped by this version"),
+        remedy,
     )
 }
