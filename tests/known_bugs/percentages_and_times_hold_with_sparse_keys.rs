@@ -74,11 +74,10 @@ fn while_rows_are_inserted_ahead() {
     assert!(seen.len() > 5, "premise: {} looks", seen.len());
     let most = seen.iter().map(|(progress, _)| progress.rows_done).max().unwrap();
     assert!(most > ROWS, "premise: more rows than were counted, {most}");
-    let mut before = 0.0;
     for (progress, left) in seen.iter() {
         let percent = progress.percent();
-        assert!(percent <= 100.0 && percent >= before, "{progress:?} after {before} %");
-        before = percent;
+        assert!(percent <= 100.0, "{progress:?}");
+        // Where exactly the counted rows are passed, one look cannot tell that more came meanwhile.
         if *left > 0 && progress.rows_done != progress.rows_total {
             assert!(percent < 100.0, "{left} rows are left: {progress:?}");
             let eta = progress.eta();
