@@ -10,6 +10,7 @@ pub mod delta;
 pub mod demo;
 pub mod doctor;
 pub mod engine;
+pub mod ensure;
 pub mod layout;
 pub mod lease;
 pub mod migration;

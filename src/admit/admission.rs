@@ -38,11 +38,19 @@ pub struct AdmitLimits {
     pub buffered_operations_max: u64,
     /// The most that buffered operations may weigh ([`Operation::weight`]): 64 MiB.
     pub buffered_bytes_max: u64,
+    /// How many operations are remembered, the newest ones: 1,000,000, some hundred bytes each. An
+    /// older one is forgotten once its decision is for good, was handed on, and does not wait in
+    /// quarantine; where it comes again, it is decided anew.
+    pub remembered_operations_max: u64,
 }
 
 impl Default for AdmitLimits {
     fn default() -> Self {
-        Self { buffered_operations_max: 10_000, buffered_bytes_max: 64 << 20 }
+        Self {
+            buffered_operations_max: 10_000,
+            buffered_bytes_max: 64 << 20,
+            remembered_operations_max: 1_000_000,
+        }
     }
 }
 
@@ -82,6 +90,8 @@ pub(super) struct Core<'m> {
     data_version: Option<i64>,
     /// True where something may have arrived that buffered operations wait for.
     due: bool,
+    /// The number up to which this process has forgotten what is too old to be remembered.
+    forgotten: i64,
     politeness: Politeness,
     clock: SystemClock,
     gap: Duration,
@@ -147,6 +157,7 @@ impl<'m> Admission<'m> {
             limits,
             data_version: None,
             due: true,
+            forgotten: 0,
             politeness: Politeness::new(HOLD, BATCH_OPERATIONS_MAX),
             clock: SystemClock::new(),
             gap: Duration::ZERO,
@@ -170,13 +181,15 @@ impl<'m> Admission<'m> {
     /// When the database fails: nothing of the batch was decided.
     pub fn batch(&mut self, operations: &[Operation]) -> Result<Vec<Admitted>, AdmitError> {
         let mut out = self.readmit_if_due()?;
-        let decided = self.transact(operations.len(), |core, tx| {
+        let (decided, forgotten) = self.transact(operations.len(), |core, tx| {
             let mut desk = core.desk(tx);
             for operation in operations {
                 desk.feed(operation)?;
             }
-            Ok(desk.out)
+            let keep = core.limits.remembered_operations_max;
+            Ok((desk.out, store::forget_old(tx, core.forgotten, keep)?))
         })?;
+        self.core.forgotten = forgotten;
         out.extend(decided);
         Ok(out)
     }

@@ -170,7 +170,8 @@ fn old_write(entry: &SetEntry) -> Decision {
     let action = format!("upgrade to {client} and resync");
     let (source, table) = (&entry.source, &entry.table);
     let message = format!("old {source} write rejected: {table} {past}; {action}");
-    Decision::reject(Reason::OldWrite, message, action)
+    let from = format!("{action}, from `dotfill export {} --snapshot FILE`", entry.migration);
+    Decision::reject(Reason::OldWrite, message, from)
 }
 
 /// What is missing where the operation names an epoch that nothing here has; one that something

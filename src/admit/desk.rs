@@ -140,7 +140,7 @@ impl Desk<'_> {
     }
 
     fn full(&self) -> Decision {
-        let AdmitLimits { buffered_operations_max, buffered_bytes_max } = self.limits;
+        let AdmitLimits { buffered_operations_max, buffered_bytes_max, .. } = self.limits;
         Decision::reject(
             Reason::BufferFull,
             format!(

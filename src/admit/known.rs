@@ -11,7 +11,8 @@ use crate::migration::{Change, Migration, OrSetChange, SetSource};
 use crate::state::{self, MigrationRow, ModeRow, Phase};
 
 impl Registry {
-    /// Reads what the migrations in the database say. Empty where it has none of sets.
+    /// Reads what the migrations in the database say. Empty where it has none of sets. One that has
+    /// failed or was rolled back says nothing of a set that another one describes.
     ///
     /// # Errors
     /// When the state cannot be read, a table of a set is gone, or two migrations change one set.
@@ -20,7 +21,9 @@ impl Registry {
         if !state::exists(conn)? {
             return Ok(registry);
         }
-        for row in MigrationRow::all(conn)? {
+        let mut rows = MigrationRow::all(conn)?;
+        rows.sort_by_key(|row| is_taken_back(row.phase));
+        for row in rows {
             let migration = Migration::parse(&row.text, Path::new(&row.id)).map_err(|error| {
                 refused(
                     conn,
@@ -28,17 +31,33 @@ impl Registry {
                     "use the dotfill release that ran it",
                 )
             })?;
-            let mode = match row.phase {
-                Phase::RolledBack => ModeRow::default(),
-                _ => ModeRow::read(conn, &row.id)?,
-            };
+            let taken_back = is_taken_back(row.phase);
+            let mode = if taken_back { ModeRow::default() } else { ModeRow::read(conn, &row.id)? };
             for change in &migration.changes {
-                if let Change::OrSet(set) = change {
+                let Change::OrSet(set) = change else { continue };
+                let described = registry.sets().any(|known| {
+                    known.table.eq_ignore_ascii_case(&set.table)
+                        && known.source.eq_ignore_ascii_case(set.source.name())
+                });
+                if !(taken_back && described) {
                     registry = registry.with_set(entry(conn, &migration, set, mode)?)?;
                 }
             }
         }
         Ok(registry)
+    }
+}
+
+/// True where nothing of a migration is left here.
+fn is_taken_back(phase: Phase) -> bool {
+    match phase {
+        Phase::Failed | Phase::RolledBack => true,
+        Phase::Filling
+        | Phase::Open
+        | Phase::Closed
+        | Phase::Applying
+        | Phase::Applied
+        | Phase::RollingBack => false,
     }
 }
 

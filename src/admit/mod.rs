@@ -71,6 +71,9 @@
 //! - [`Admission`] decides the same operation the same twice, after a restart and after the registry
 //!   has moved on, too. `buffer` ends when what is missing arrives; what an operator replays or drops
 //!   is decided anew; a rejection that is `retryable` was not a decision. Nothing else changes.
+//! - The newest 1,000,000 operations are remembered ([`AdmitLimits`]), and older ones that wait. Of an
+//!   operation that was forgotten nothing is known: it is decided anew where it comes again, which gives
+//!   a translation the same dots, and one that `needs` it waits until it does.
 //! - What is buffered is decided again oldest first: when a process begins, when others have changed
 //!   the database (a mode, a row), and when the operation that it needs is admitted, right after it.
 //! - At most 10,000 operations and 64 MiB ([`Operation::weight`]) are buffered; one more is rejected as `buffer-full`,

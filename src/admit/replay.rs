@@ -130,7 +130,7 @@ fn dropped() -> Decision {
     Decision::reject(
         Reason::Dropped,
         "an operator gave it up",
-        "upgrade the client that wrote it, and resync",
+        "upgrade the client that wrote it, and resync: `dotfill export --snapshot` writes from what",
     )
 }
 

@@ -205,3 +205,38 @@ pub(super) fn announce(conn: &Connection, seq: i64) -> Result<(), DbError> {
         .doing("remember what was handed on")?;
     Ok(())
 }
+
+/// How many operations are looked at when old ones are forgotten: more than a transaction adds.
+const FORGOTTEN_AT_A_TIME: u32 = 2000;
+
+/// Forgets operations after the number `after` that are not among the newest `keep`, unless something
+/// is still to be done with them. Returns the number up to which that was done.
+pub(super) fn forget_old(conn: &Connection, after: i64, keep: u64) -> Result<i64, DbError> {
+    let what = "forget old operations";
+    let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+    let newest: Option<i64> = conn
+        .prepare_cached("SELECT max(seq) FROM _dotfill_operations")
+        .and_then(|mut s| s.query_row([], |row| row.get(0)))
+        .doing(what)?;
+    let end = newest.unwrap_or(0).saturating_sub(keep);
+    if end <= after {
+        return Ok(after);
+    }
+    let through: i64 = conn
+        .prepare_cached(
+            "SELECT coalesce(max(seq), ?2) FROM (SELECT seq FROM _dotfill_operations \
+             WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)",
+        )
+        .and_then(|mut s| s.query_row((after, end, FORGOTTEN_AT_A_TIME), |row| row.get(0)))
+        .doing(what)?;
+    // The identity of a refusal is that of `desk::identity`.
+    conn.prepare_cached(
+        "DELETE FROM _dotfill_operations AS o WHERE o.seq > ?1 AND o.seq <= ?2 \
+         AND o.state = 'decided' AND o.announced = 1 AND NOT EXISTS (SELECT 1 \
+         FROM _dotfill_quarantine AS q WHERE q.source = 'operation' AND q.status = 'waiting' \
+         AND q.identity = o.op_id || ':' || lower(hex(o.fingerprint)))",
+    )
+    .and_then(|mut s| s.execute((after, through)))
+    .doing(what)?;
+    Ok(through)
+}

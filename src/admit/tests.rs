@@ -134,7 +134,12 @@ fn a_rejection_names_table_epoch_and_remedy() {
         rejection.message,
         "old tags write rejected: projects is in epoch tags-v2; upgrade to 4.8.0 and resync"
     );
-    assert_eq!(rejection.action, "upgrade to 4.8.0 and resync");
+    assert!(
+        rejection.action.starts_with("upgrade to 4.8.0 and resync, from `dotfill export ")
+            && rejection.action.ends_with(" --snapshot FILE`"),
+        "{}",
+        rejection.action
+    );
     let mut bare = tags(Mode::ReadNewWriteNew, OldWrites::Reject);
     (bare.epoch, bare.minimum_client) = (None, None);
     let message = admit(&registry(bare), &old_add()).to_json()["message"].to_string();

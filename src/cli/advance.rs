@@ -7,6 +7,7 @@ use super::progress::Show;
 use super::{Context, Failure, exit, next, output, units, which};
 use crate::engine::{self, AdvanceOptions, AdvanceReport, Outcome};
 use crate::phase::gate::Condition;
+use crate::state::Mode;
 
 /// Runs the command.
 ///
@@ -55,6 +56,15 @@ fn text(report: &AdvanceReport, args: &AdvanceArgs) -> String {
         ),
     };
     text.push_str(&moved);
+    if report.advanced && report.to == Mode::ReadNewWriteNew {
+        let _ = writeln!(
+            text,
+            "  next  `dotfill export {} --db {} --snapshot FILE` writes what refused clients resync \
+             from",
+            args.one.migration,
+            db.display()
+        );
+    }
     if args.percent.is_some() && report.advanced {
         let _ = writeln!(
             text,

@@ -52,6 +52,9 @@ pub enum Command {
     Run(RunArgs),
     /// Show phase, progress, owner, throttle reason and noted rows of the migrations
     Status(StatusArgs),
+    /// See to it that a server has the indexes of a migration: any number of callers at once, one builds,
+    /// all get one verdict
+    Ensure(super::ensure::EnsureArgs),
     /// Ask the runner, wherever it is, to stop after its batch, and those who wait for it with it
     Stop(OneArgs),
     /// Wait until a migration is proven, without being willing to run it
@@ -272,8 +275,12 @@ pub struct ExportArgs {
     #[command(flatten)]
     pub one: OneArgs,
     /// The folder for the segments, new or with a part of them; - for one stream on standard output
-    #[arg(long, value_name = "DIR|-")]
-    pub deltas: String,
+    #[arg(long, value_name = "DIR|-", required_unless_present = "snapshot")]
+    pub deltas: Option<String>,
+    /// Instead, the new form of sets as it is now, for clients that have to resync: JSON lines, into a
+    /// file that is replaced once they are whole; - for standard output
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["deltas", "only", "keys_of"])]
+    pub snapshot: Option<String>,
     /// Only the rows that this file names, as `dotfill verify --diff` writes it
     #[arg(long, value_name = "DIFF")]
     pub only: Option<PathBuf>,
@@ -305,13 +312,17 @@ pub struct ApplyArgs {
 
 /// Arguments of `status`.
 #[derive(Args, Clone, Debug)]
+#[command(group = clap::ArgGroup::new("place").required(true).args(["db", "url"]))]
 pub struct StatusArgs {
-    /// Only this migration: its file, or its id
+    /// Only this migration: its file, or its id; its file with --url
     #[arg(value_name = "MIGRATION")]
     pub migration: Option<String>,
-    /// The database.
-    #[command(flatten)]
-    pub db: DbArgs,
+    /// The database file of this replica
+    #[arg(long, value_name = "FILE")]
+    pub db: Option<PathBuf>,
+    /// The server that `dotfill ensure` builds indexes on
+    #[arg(long, value_name = "URL", requires = "migration")]
+    pub url: Option<String>,
 }
 
 /// Arguments of `wait`.
@@ -337,6 +348,9 @@ pub struct VerifyArgs {
     /// Threads that read; 0 is one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+    /// Look every row up in each index of the migration, instead of counting entries only
+    #[arg(long)]
+    pub integrity: bool,
     /// Compare with another replica: its database file, or a file with what `dotfill digest`
     /// printed there (- for standard input)
     #[arg(long, value_name = "FILE|DIGEST")]

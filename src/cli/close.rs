@@ -22,8 +22,12 @@ pub fn run(args: &JobArgs, context: &Context) -> Result<u8, Failure> {
     }
     let (name, db) = (&args.one.migration, &args.one.db.db);
     let text = if report.outcome == Outcome::Complete {
+        let stays = match report.validators.as_slice() {
+            [] => String::new(),
+            names => format!("  stays  {}: old writes are refused as before\n", names.join(", ")),
+        };
         format!(
-            "{}: closed; {} rows proven in {}\n  next  {} removes our tables\n",
+            "{}: closed; {} rows proven in {}\n{stays}  next  {} removes our tables\n",
             report.migration,
             units::count(report.rows_proven),
             units::seconds(report.seconds),

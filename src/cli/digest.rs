@@ -13,7 +13,11 @@ use crate::engine::{self, LookOptions};
 /// [`Failure`]; nothing is written in any case.
 pub fn run(args: &DigestArgs, context: &Context) -> Result<u8, Failure> {
     let migration = which::migration(&args.one)?;
-    let options = LookOptions { threads: args.threads, cancel: Arc::clone(&context.cancel) };
+    let options = LookOptions {
+        threads: args.threads,
+        cancel: Arc::clone(&context.cancel),
+        ..LookOptions::default()
+    };
     let show = Show::new(context.voice, &context.bars);
     if args.keys {
         let result = engine::key_digest(&args.one.db.db, &migration, &options, &show);

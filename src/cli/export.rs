@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::args::ExportArgs;
 use super::progress::Show;
-use super::{Context, Failure, exit, keys_of, next, output, units, which};
+use super::{Context, Failure, exit, keys_of, next, output, snapshot, units, which};
 use crate::engine::{self, Destination, ExportOptions, ExportReport, Outcome};
 
 /// Runs the command. Where the segments go to standard output, the report goes to standard error.
@@ -16,6 +16,9 @@ use crate::engine::{self, Destination, ExportOptions, ExportReport, Outcome};
 /// # Errors
 /// [`Failure`]; what was written to a folder stays, and the same command continues it.
 pub fn run(args: &ExportArgs, context: &Context) -> Result<u8, Failure> {
+    if let Some(to) = &args.snapshot {
+        return snapshot::run(args, to, context);
+    }
     let migration = which::migration(&args.one)?;
     let keys_of = args.keys_of.as_deref().map(keys_of::read).transpose()?;
     let options = ExportOptions {
@@ -24,13 +27,18 @@ pub fn run(args: &ExportArgs, context: &Context) -> Result<u8, Failure> {
         keys_of,
         cancel: Arc::clone(&context.cancel),
     };
-    let destination = destination(&args.deltas);
+    let destination = destination(deltas(args));
     let show = Show::new(context.voice, &context.bars);
     let result = engine::export(&args.one.db.db, &migration, destination, &options, &show);
     show.finish();
     let report = result?;
-    tell(context.voice.json, args.deltas == "-", &report, || render(&report, args))?;
+    tell(context.voice.json, deltas(args) == "-", &report, || render(&report, args))?;
     Ok(exit::of(report.outcome))
+}
+
+/// Where deltas go, which is said wherever no snapshot is asked for.
+fn deltas(args: &ExportArgs) -> &str {
+    args.deltas.as_deref().unwrap_or_default()
 }
 
 /// Where deltas go: a folder, or standard output for `-`.
@@ -93,9 +101,9 @@ fn render(report: &ExportReport, args: &ExportArgs) -> String {
 
 fn what_next(report: &ExportReport, args: &ExportArgs) -> String {
     let (migration, db) = (&args.one.migration, &args.one.db.db);
-    let deltas = &args.deltas;
+    let deltas = deltas(args);
     if report.outcome != Outcome::Complete {
-        return match deltas.as_str() {
+        return match deltas {
             "-" => "a stream cannot be continued: repeat the command".to_owned(),
             _ => "the same command continues it".to_owned(),
         };

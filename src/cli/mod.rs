@@ -12,6 +12,8 @@ mod completions;
 pub mod demo;
 mod digest;
 pub mod doctor;
+pub mod ensure;
+mod ensure_progress;
 pub mod exit;
 mod export;
 mod failure;
@@ -29,6 +31,7 @@ mod rollback;
 mod run;
 mod schema;
 mod signals;
+mod snapshot;
 mod status;
 mod stop;
 mod time;
@@ -99,7 +102,12 @@ fn dispatch(command: &Command, context: &Context) -> Result<u8, Failure> {
     match command {
         Command::Plan(args) => planning::run(args, json),
         Command::Run(args) => run::run(args, context),
-        Command::Status(args) => status::run(args, json),
+        Command::Status(args) => match (&args.url, &args.db) {
+            (Some(url), _) => ensure::status(args.migration.as_deref(), url, context),
+            (None, Some(db)) => status::run(args, db, json),
+            (None, None) => Err(Failure::refused("give --db FILE or --url URL")),
+        },
+        Command::Ensure(args) => ensure::run(args, context),
         Command::Stop(args) => stop::run(args, context),
         Command::Wait(args) => wait::run(args, context),
         Command::Verify(args) => verify::run(args, context),
@@ -151,7 +159,7 @@ fn report(failure: &Failure, cli: &Cli) -> u8 {
 fn streams(command: &Command) -> bool {
     let deltas = match command {
         Command::Admit(_) => return true,
-        Command::Export(args) => Some(args.deltas.as_str()),
+        Command::Export(args) => args.deltas.as_deref().or(args.snapshot.as_deref()),
         Command::Run(args) => args.deltas.as_deref(),
         _ => None,
     };
@@ -164,6 +172,7 @@ fn migration(command: &Command) -> Option<&str> {
         Command::Plan(args) => Some(&args.one.migration),
         Command::Run(args) => Some(&args.one.migration),
         Command::Status(args) => args.migration.as_deref(),
+        Command::Ensure(args) => Some(&args.migration),
         Command::Stop(args) | Command::Forget(args) | Command::Schema(args) => {
             Some(&args.migration)
         }
@@ -192,7 +201,7 @@ fn database(command: &Command) -> Option<String> {
     match command {
         Command::Plan(args) => one(&args.one.db.db),
         Command::Run(args) => one(&args.one.db.db),
-        Command::Status(args) => one(&args.db.db),
+        Command::Status(args) => args.db.as_deref().and_then(one),
         Command::Stop(args) | Command::Forget(args) | Command::Schema(args) => one(&args.db.db),
         Command::Wait(args) => one(&args.one.db.db),
         Command::Verify(args) => match &args.against {
@@ -209,7 +218,9 @@ fn database(command: &Command) -> Option<String> {
         Command::Apply(args) => one(&args.db.db),
         Command::Doctor(args) => one(&args.db.db),
         Command::Quarantine(args) => one(args.command.db()),
-        Command::Inspect(_) | Command::Demo(_) | Command::Completions(_) => None,
+        Command::Ensure(_) | Command::Inspect(_) | Command::Demo(_) | Command::Completions(_) => {
+            None
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::units;
 use crate::db::quote::ident;
-use crate::plan::{ChangePlan, Cost, Estimate, Plan, SetPlan, UserTrigger};
+use crate::plan::{ChangePlan, Cost, Estimate, IndexPlan, Plan, SetPlan, UserTrigger};
 
 /// Columns of a terminal that the text fits into.
 const WIDTH: usize = 100;
@@ -25,7 +25,44 @@ pub fn render(plan: &Plan) -> String {
         out.push('\n');
         render_change(&mut out, change, plan.replicas);
     }
+    for index in &plan.indexes {
+        out.push('\n');
+        render_index(&mut out, index);
+    }
     out
+}
+
+fn render_index(out: &mut String, index: &IndexPlan) {
+    let cost = &index.cost;
+    let headline = format!(
+        "index {} of {} ({}): {} rows{}",
+        ident(&index.name),
+        ident(&index.table),
+        if index.exists { "exists" } else { "new" },
+        units::count(cost.rows),
+        if index.replicated { ", replicated by cr-sqlite" } else { "" },
+    );
+    wrap(out, "", &headline);
+    wrap(out, "  ", &index.sql);
+    let what = if index.exists {
+        "there already with this definition: a run counts its entries, and builds nothing"
+            .to_owned()
+    } else {
+        format!(
+            "one transaction: holds the write lock for about {}, estimated from {} of the rows, built \
+             here and now; {} of disk, {} of WAL{}",
+            units::seconds(cost.lock_seconds),
+            units::count(cost.sample_rows),
+            units::bytes(cost.file_bytes),
+            units::bytes(cost.wal_bytes),
+            match cost.temp_bytes {
+                0 => String::new(),
+                bytes => format!(", {} of temporary files", units::bytes(bytes)),
+            }
+        )
+    };
+    wrap(out, "  ", &what);
+    section(out, "owes:", &index.owes);
 }
 
 fn render_change(out: &mut String, change: &ChangePlan, replicas: u64) {

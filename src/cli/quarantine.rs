@@ -81,10 +81,8 @@ fn line(row: &QuarantineRow) -> String {
     let text = |key: &str| row.detail[key].as_str().unwrap_or_default().to_owned();
     // Of an old-format write: what it was, and how its elements stand.
     let values = |key: &str| match &row.detail[key] {
-        Value::Array(values) => {
-            values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        }
         Value::Null => String::new(),
+        Value::Array(values) if values.is_empty() => String::new(),
         other => other.to_string(),
     };
     let lines = [

@@ -31,11 +31,16 @@ pub fn run(args: &RollbackArgs, context: &Context) -> Result<u8, Failure> {
     let (name, db) = (&args.one.migration, &args.one.db.db);
     let cleared = units::count(report.rows_cleared);
     let is_set = migration.changes.iter().any(|change| matches!(change, Change::OrSet(_)));
+    let indexes_only = migration.changes.iter().all(|c| matches!(c, Change::Index(_)));
+    let what = match (is_set, indexes_only) {
+        (_, true) => String::new(),
+        (true, false) => format!("; {cleared} cells set to NULL or adds deleted"),
+        (false, false) => format!("; {cleared} cells set to NULL"),
+    };
     let text = if report.outcome == Outcome::Complete {
         format!(
-            "{}: rolled back; {cleared} {} in {}\n{}  next  {} removes our tables\n",
+            "{}: rolled back{what} in {}\n{}  next  {} removes our tables\n",
             report.migration,
-            if is_set { "cells set to NULL or adds deleted" } else { "cells set to NULL" },
             units::seconds(report.seconds),
             report.kept.iter().map(|kept| format!("  {kept}\n")).collect::<String>(),
             next("forget", name, db)

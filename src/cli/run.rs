@@ -7,7 +7,8 @@ use serde_json::json;
 use super::args::RunArgs;
 use super::progress::Show;
 use super::{Context, Failure, exit, export, next, output, ramp, units, which};
-use crate::engine::{self, Outcome, RunReport};
+use crate::db::quote::ident;
+use crate::engine::{self, ChangeReport, Outcome, RunReport};
 use crate::migration::Migration;
 
 /// Runs the command.
@@ -72,26 +73,35 @@ fn render(report: &RunReport, args: &RunArgs) -> String {
             let _ = write!(rows, "; {} {what}", count(n));
         }
     }
-    let mut lines = vec![("rows", rows)];
-    lines.push((
-        "records",
-        format!(
-            "{} change records, {} of fields",
-            count(report.change_records_written),
-            units::bytes(report.wire_bytes)
-        ),
-    ));
+    let mut lines = Vec::new();
+    if report.changes.is_empty() || report.changes.iter().any(|change| change.index.is_none()) {
+        lines.push(("rows", rows));
+        lines.push((
+            "records",
+            format!(
+                "{} change records, {} of fields",
+                count(report.change_records_written),
+                units::bytes(report.wire_bytes)
+            ),
+        ));
+    }
+    lines.extend(report.changes.iter().filter_map(index));
     if args.deltas.is_some() {
         let whole = if report.delta_digest.is_some() { "a whole chain" } else { "not whole yet" };
         let (rows, bytes) = (report.delta_rows, report.delta_bytes);
         lines.push(("deltas", format!("{} rows, {}, {whole}", count(rows), units::bytes(bytes))));
     }
     lines.push(("WAL", format!("{} at most", units::bytes(report.wal_bytes_max))));
+    let indexes_only = !lines.iter().any(|(what, _)| *what == "rows");
     lines.push((
         "time",
-        units::work_time(report.seconds, report.rows_per_second, report.throttled_seconds),
+        if indexes_only {
+            units::seconds(report.seconds)
+        } else {
+            units::work_time(report.seconds, report.rows_per_second, report.throttled_seconds)
+        },
     ));
-    if let Some(digest) = &report.digest {
+    if let Some(digest) = report.digest.as_ref().filter(|_| !indexes_only) {
         lines.push(("digest", digest.chars().take(16).collect()));
     }
     lines.push(("next", what_next(report, args)));
@@ -102,6 +112,18 @@ fn render(report: &RunReport, args: &RunArgs) -> String {
         outcome(report.outcome, &report.phase),
         output::aligned(&lines)
     )
+}
+
+/// What became of an index, where the change is one and it came to that.
+fn index(change: &ChangeReport) -> Option<(&'static str, String)> {
+    let index = change.index.as_ref()?;
+    let built = match index.build_seconds {
+        Some(seconds) => format!("built, the write lock held for {}", units::seconds(seconds)),
+        None => "was there with this definition".to_owned(),
+    };
+    let (name, table) = (ident(&change.column), ident(&change.table));
+    let proof = format!("{} entries for as many rows of {table}", units::count(index.entries));
+    Some(("index", format!("{name} {built}; {proof}")))
 }
 
 /// What somebody else has done.
@@ -136,6 +158,10 @@ fn outcome(outcome: Outcome, phase: &str) -> String {
     }
 }
 
+fn is_index_only(report: &RunReport) -> bool {
+    !report.changes.is_empty() && report.changes.iter().all(|change| change.index.is_some())
+}
+
 fn what_next(report: &RunReport, args: &RunArgs) -> String {
     let (migration, db) = (&args.one.migration, &args.one.db.db);
     let unfinished = args.deltas.as_ref().filter(|_| report.delta_digest.is_none());
@@ -154,6 +180,16 @@ fn what_next(report: &RunReport, args: &RunArgs) -> String {
     match (report.outcome, report.phase.as_str()) {
         (Outcome::Complete, "closed") => {
             format!("closed: {} removes our tables", next("forget", migration, db))
+        }
+        (Outcome::Complete, _) if report.changes.iter().any(|change| change.set.is_some()) => {
+            format!(
+                "open, and others' writes are noted: `dotfill advance {migration} --db {} --to MODE` \
+                 leads on, mode by mode",
+                db.display()
+            )
+        }
+        (Outcome::Complete, _) if is_index_only(report) => {
+            format!("SQLite follows an index itself: {}", next("close", migration, db))
         }
         (Outcome::Complete, _) => format!(
             "open, changed rows are noted: {} when no old client writes any more",

@@ -1,6 +1,7 @@
 //! `status`: the migrations of a database, from outside.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::args::StatusArgs;
@@ -15,13 +16,13 @@ const SAMPLE: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// [`Failure`]: exit code 2 for a migration that the database does not know.
-pub fn run(args: &StatusArgs, json: bool) -> Result<u8, Failure> {
+pub fn run(args: &StatusArgs, db: &Path, json: bool) -> Result<u8, Failure> {
     let id = args.migration.as_deref().map(which::id).transpose()?;
-    let reader = StatusReader::open(&args.db.db)?;
+    let reader = StatusReader::open(db)?;
     let look = || match &id {
         Some(id) => match reader.one(id)? {
             Some(one) => Ok(vec![one]),
-            None => Err(which::unknown(id, &args.db.db)),
+            None => Err(which::unknown(id, db)),
         },
         None => Ok(reader.all()?),
     };
@@ -31,7 +32,7 @@ pub fn run(args: &StatusArgs, json: bool) -> Result<u8, Failure> {
         return Ok(code(&first));
     }
     if first.is_empty() {
-        let db = args.db.db.display();
+        let db = db.display();
         output::print(&format!(
             "{db} has no migrations: `dotfill run FILE --db {db}` begins one\n"
         ))?;

@@ -24,7 +24,10 @@ pub fn run(args: &VerifyArgs, context: &Context) -> Result<u8, Failure> {
     let (threads, cancel) = (args.threads, Arc::clone(&context.cancel));
     let show = Show::new(context.voice, &context.bars);
     let result = match &other {
-        None => engine::verify(db, &migration, &LookOptions { threads, cancel }, &show),
+        None => {
+            let options = LookOptions { threads, integrity: args.integrity, cancel };
+            engine::verify(db, &migration, &options, &show)
+        }
         Some(other) => {
             let diff = args.diff.clone();
             let options = CompareOptions { threads, diff, cancel, ..CompareOptions::default() };
@@ -63,6 +66,11 @@ fn render(report: &VerifyReport) -> String {
         }
     }
     for change in &report.changes {
+        if let Some(index) = change.index.as_ref().filter(|index| index.problem.is_none()) {
+            let looked = if index.integrity { "every row was looked up in it" } else { "counted" };
+            let entries = units::count(index.entries);
+            let _ = writeln!(text, "  index {}: {entries} entries, {looked}", change.column);
+        }
         if let Some(set) = &change.set {
             let _ = writeln!(text, "  {}: {} migrated adds", change.table, units::count(set.adds));
             for (flaw, count) in &set.malformed {

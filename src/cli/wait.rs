@@ -69,7 +69,11 @@ fn render(proof: &Attested, seen: &MigrationStatus) -> String {
         0 => String::new(),
         n => format!("; {} noted since, to be derived again", units::count(n)),
     };
-    format!("{}: proven, {}; {rows} rows, {how}{noted}\n", seen.id, seen.phase)
+    let undecided = match proof.undecided {
+        0 => String::new(),
+        n => format!("; {} old writes are pending or in quarantine", units::count(n)),
+    };
+    format!("{}: proven, {}; {rows} rows, {how}{noted}{undecided}\n", seen.id, seen.phase)
 }
 
 /// Ends the wait for what cannot come any more.

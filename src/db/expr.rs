@@ -23,6 +23,8 @@ pub struct Judged {
     pub sources: Vec<String>,
     /// Its value, where it reads no column.
     pub constant: Option<Value>,
+    /// The functions that it calls, in lower case; operators that are functions too.
+    pub functions: Vec<String>,
 }
 
 /// Judges `expression` over one row of `table`, in which `target` may not be read.
@@ -43,6 +45,7 @@ pub fn judge(table: &Table, target: &str, expression: &str) -> Result<Judged, St
         return Err("it is more than one expression; write exactly one".to_owned());
     }
     check_clock(expression, &functions.lock())?;
+    let functions: Vec<String> = functions.lock().iter().cloned().collect();
     judge.authorizer(None::<fn(AuthContext<'_>) -> Authorization>).map_err(|e| verdict(&e))?;
     let generated = format!(
         "ALTER TABLE {} ADD COLUMN {} GENERATED ALWAYS AS (\n{expression}\n) VIRTUAL",
@@ -60,7 +63,7 @@ pub fn judge(table: &Table, target: &str, expression: &str) -> Result<Judged, St
     } else {
         None
     };
-    Ok(Judged { sources, constant })
+    Ok(Judged { sources, constant, functions })
 }
 
 /// An empty table of the same columns, without the target, in memory.

@@ -8,11 +8,13 @@ mod error;
 pub mod expr;
 mod held;
 mod immutable;
+pub mod index;
 mod layout_of;
 pub mod locks;
 mod memory;
 mod open;
 pub mod quote;
+mod sql_tokens;
 mod table;
 
 pub use begin::{begin, begin_unless};

@@ -3,14 +3,14 @@
 
 use std::fmt::Write;
 
-use super::{Finding, Patient, leftover, set, shell, stamp};
+use super::{Finding, Patient, index, leftover, set, shell, stamp};
 use crate::db::quote::ident;
 use crate::db::{DbError, Table};
 use crate::layout::crsqlite::{self, CrTable};
 use crate::layout::{Delivery, Target, note_schema};
 use crate::migration::{Change, Migration};
 use crate::plan::{PlanError, resolve, resolve_shipped};
-use crate::state::{ChangeRow, Phase, SetRow};
+use crate::state::{ChangeRow, IndexRow, Phase, SetRow};
 use crate::write::dirty_rows;
 
 pub(super) fn examine(
@@ -24,6 +24,9 @@ pub(super) fn examine(
     }
     if let Some(made) = SetRow::read(&patient.conn, change.n)? {
         return set::examine(patient, migration, change, &made, at_work);
+    }
+    if let Some(made) = IndexRow::read(&patient.conn, change.n)? {
+        return index::examine(patient, migration, change, &made);
     }
     let (table, present) = match column(patient, migration, change) {
         Ok(found) => found,
@@ -82,7 +85,7 @@ fn column(
     let wanted = migration.and_then(|m| m.changes.get(usize::try_from(change.position).ok()?));
     let wanted = wanted.and_then(|change| match change {
         Change::Column(wanted) => Some(wanted.type_name.as_str()),
-        Change::OrSet(_) => None,
+        Change::OrSet(_) | Change::Index(_) => None,
     });
     let Some(column) = table.column(&change.column) else {
         let add = format!(

@@ -5,10 +5,13 @@
 mod change;
 mod corrosion;
 mod file;
+mod index;
+mod kept;
 mod leftover;
 mod migration;
 mod process;
 mod set;
+mod set_stamp;
 pub(crate) mod shell;
 mod stamp;
 #[cfg(test)]
@@ -106,6 +109,7 @@ pub fn examine(db: &Path) -> Result<Vec<Finding>, DbError> {
     findings.push(cr_sqlite(&patient.environment));
     findings.extend(corrosion::examine(&patient)?);
     findings.extend(leftover::examine(&patient, &known)?);
+    findings.extend(kept::examine(&patient)?);
     for (row, changes) in &known {
         findings.extend(migration::examine(&mut patient, row, changes)?);
     }

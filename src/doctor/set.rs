@@ -1,7 +1,7 @@
 //! One change of a set: its tables, its view, its triggers and side tables, and the objects that wait.
 
 use super::change::{missing_of, waiting};
-use super::{Finding, Patient, leftover, shell};
+use super::{Finding, Patient, kept, leftover, set_stamp, shell};
 use crate::db::quote::ident;
 use crate::db::{DbError, Doing};
 use crate::layout::or_set::{
@@ -25,7 +25,7 @@ pub(super) fn examine(
     let index = usize::try_from(change.position).unwrap_or(usize::MAX);
     let set = migration.and_then(|m| match m.changes.get(index) {
         Some(Change::OrSet(set)) => Some((m, set)),
-        Some(Change::Column(_)) | None => None,
+        Some(Change::Column(_) | Change::Index(_)) | None => None,
     });
     let Some((migration, set)) = set.filter(|_| patient.knows_crsqlite()) else {
         return Ok(Vec::new());
@@ -54,10 +54,16 @@ pub(super) fn examine(
         ),
     )];
     findings.extend(view(patient, &target, change)?);
-    if change.phase != Phase::Closed {
+    let is_over = change.phase == Phase::Closed;
+    if !is_over {
         findings.extend(epoch(patient, migration, &target, change)?);
+    } else if !target.is_followed()
+        && let Some(set) = EpochSet::new(&patient.conn, migration, index, target.clone())?
+    {
+        findings.extend(kept::ended(patient, &set)?);
     }
-    let followed = change.phase != Phase::Closed && !fed && target.is_followed();
+    findings.extend(set_stamp::examine(patient, &target, change)?);
+    let followed = !is_over && !fed && target.is_followed();
     if followed && !leftover::has_lost(patient, change.n)? {
         findings.extend(triggers(patient, &target, change)?);
         findings.extend(waiting(patient, change, at_work)?);

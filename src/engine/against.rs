@@ -146,6 +146,7 @@ fn open<'a>(
     watch: &'a Watch<'a>,
 ) -> Result<(Replica<'a>, Other<'a>), RunError> {
     let here = Replica::open(db, migration, watch)?;
+    here.must_have_values()?;
     let path = match against {
         Against::Replica(path) => path,
         Against::Digest { name, digest } => {

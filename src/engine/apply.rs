@@ -9,6 +9,7 @@ mod end;
 mod feed;
 mod follow;
 mod implied;
+mod ready;
 mod report;
 mod sets;
 mod tally;
@@ -27,10 +28,10 @@ use self::again::AgainKeys;
 use self::chain::{check_shapes, migration, open};
 use self::feed::{Batch, Fed, Feed, Position};
 use self::implied::Resolver;
+use self::ready::Ready;
 use self::tally::{Tally, Task, prove, prove_slice};
 use super::job::{Applying, Job, Purpose};
 use super::proof::reader;
-use super::ready::Ready;
 use super::subject::Subject;
 use super::wal::checkpointer;
 use super::{RunError, RunOptions, Stop, fed, seed, shapes};
@@ -123,22 +124,6 @@ struct Change {
     overwrite: Overwrite,
 }
 
-impl Change {
-    fn subject(&self) -> Subject {
-        match &self.ready {
-            Ready::Column(ready) => Subject::Column(Box::new(ready.target.clone())),
-            Ready::OrSet(ready) => Subject::OrSet(Box::new(ready.target.clone())),
-        }
-    }
-
-    fn table(&self) -> &Table {
-        match &self.ready {
-            Ready::Column(ready) => &ready.target.table,
-            Ready::OrSet(ready) => &ready.target.table,
-        }
-    }
-}
-
 /// One apply, as it goes.
 struct Apply<'r, 'a> {
     job: &'r mut Job<'a>,
@@ -220,7 +205,7 @@ impl Apply<'_, '_> {
         let db = self.job.db.clone();
         let gate = Arc::clone(&self.job.pace.gate);
         let targets: Vec<(Subject, Overwrite)> =
-            self.changes.iter().map(|c| (c.subject(), c.overwrite)).collect();
+            self.changes.iter().map(|c| (c.ready.subject(), c.overwrite)).collect();
         let tables = targets.iter().map(|(subject, _)| subject.table());
         let resolver = Resolver::open(&db, tables, Arc::clone(&gate))?;
         let tally = Mutex::new(Tally::default());
@@ -360,13 +345,13 @@ impl Apply<'_, '_> {
             return Ok(());
         };
         for slice in &batch.slices {
-            self.again.add(batch.change, shipped.table(), slice)?;
+            self.again.add(batch.change, shipped.ready.table(), slice)?;
         }
         Ok(())
     }
 
     fn tables(&self) -> Vec<Table> {
-        self.changes.iter().map(|change| change.table().clone()).collect()
+        self.changes.iter().map(|change| change.ready.table().clone()).collect()
     }
 
     /// Writes rows again that a proof found missing, but for those whose key came again meanwhile;
@@ -436,7 +421,8 @@ impl Apply<'_, '_> {
             for (change, slice) in std::mem::take(&mut tally.unproven) {
                 let slice = self.rewrite(change, slice, &mut tally.superseded)?;
                 let Some(shipped) = self.changes.get(change) else { continue };
-                let proof = prove_slice(&conn, &shipped.subject(), shipped.overwrite, &slice)?;
+                let proof =
+                    prove_slice(&conn, &shipped.ready.subject(), shipped.overwrite, &slice)?;
                 tally.add(change, &slice, &proof);
             }
             if tally.unproven.is_empty() {
@@ -450,7 +436,7 @@ impl Apply<'_, '_> {
         let first = tally.unproven.first();
         let table = first.and_then(|(change, _)| self.changes.get(*change));
         RunError::NotProven {
-            table: table.map_or_else(String::new, |c| c.table().name.clone()),
+            table: table.map_or_else(String::new, |c| c.ready.table().name.clone()),
             rows: tally.unproven.iter().map(|(_, slice)| slice.range.len() as u64).sum(),
             example: first.map_or_else(String::new, |(_, slice)| {
                 let key: Vec<String> =

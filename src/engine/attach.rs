@@ -117,7 +117,8 @@ fn settled(
 
 /// How rows are counted again.
 fn looking(options: &RunOptions) -> LookOptions {
-    LookOptions { threads: options.tuning.threads, cancel: Arc::clone(&options.cancel) }
+    let cancel = Arc::clone(&options.cancel);
+    LookOptions { threads: options.tuning.threads, cancel, ..LookOptions::default() }
 }
 
 /// The report of a process that has waited for the proof of another one.

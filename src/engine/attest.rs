@@ -36,6 +36,9 @@ pub struct Attested {
     /// Keys that others have changed since and that wait to be derived again, and writes of the old form
     /// that arrived in a closed epoch and wait to be settled.
     pub rows_pending: u64,
+    /// Old writes that are pending, or wait in quarantine for an operator: the rows are proven
+    /// whatever becomes of them.
+    pub undecided: u64,
     /// The digest of the rows; `None` where they were fed by deltas and not counted again.
     pub digest: Option<String>,
     /// The `SQLite` that evaluated the expressions, where that is known.
@@ -74,7 +77,7 @@ pub fn attest(
             return Err(RunError::refused(id, problem, format!("`dotfill run {id}` proves it")));
         }
     };
-    let pending = super::run::pending(&conn, id)?;
+    let pending = (super::run::pending(&conn, id)?, super::modes::undecided(&conn, id)?);
     let stands = match phase {
         // Nobody promised that rows stay as they were when it was closed.
         Phase::Applied | Phase::Closed => true,
@@ -85,19 +88,37 @@ pub fn attest(
     }
     drop(conn);
     match super::verify(db, migration, options, monitor) {
-        Ok(report) if report.verdict == Verdict::Equal => Ok(Attested::counted(id, phase, report)),
+        Ok(report) if is_proven(&report, pending.1) => {
+            Ok(Attested::counted(id, phase, report, pending.1))
+        }
         Ok(report) => Err(unproven(id, &report)),
         Err(error) => Err(error),
     }
 }
 
+/// True where every row is as it must be. That writes wait for a decision makes replicas hard to
+/// compare, and no row of this one wrong.
+fn is_proven(report: &VerifyReport, undecided: u64) -> bool {
+    match report.verdict {
+        Verdict::Equal => true,
+        Verdict::Inconclusive => undecided > 0 && report.rows_different == 0,
+        Verdict::Diverged => false,
+    }
+}
+
 impl Attested {
-    fn recorded(id: &str, phase: Phase, proof: Proof, rows_pending: u64) -> Self {
+    fn recorded(
+        id: &str,
+        phase: Phase,
+        proof: Proof,
+        (rows_pending, undecided): (u64, u64),
+    ) -> Self {
         Self {
             migration: id.to_owned(),
             phase,
             rows: proof.rows,
             rows_pending,
+            undecided,
             digest: known(proof.digest),
             sqlite_version: known(proof.sqlite_version),
             dotfill_version: known(proof.dotfill_version),
@@ -105,12 +126,13 @@ impl Attested {
         }
     }
 
-    fn counted(id: &str, phase: Phase, report: VerifyReport) -> Self {
+    fn counted(id: &str, phase: Phase, report: VerifyReport, undecided: u64) -> Self {
         Self {
             migration: id.to_owned(),
             phase,
             rows: report.rows_compared,
             rows_pending: report.rows_pending,
+            undecided,
             digest: Some(report.digest),
             sqlite_version: Some(report.sqlite_version),
             dotfill_version: Some(env!("CARGO_PKG_VERSION").to_owned()),

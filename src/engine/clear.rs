@@ -18,10 +18,11 @@ use crate::layout::{
 use crate::lease::{Attempt, Claim, Fence, Lease, acquire};
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
+use crate::plan::ResolvedChange;
 use crate::split::Splitter;
 use crate::state::{
-    self, AppliedRow, ChangeRow, MigrationRow, Phase, QuarantineFilter, QuarantineRow, SetRow,
-    ShippedRow,
+    self, AppliedRow, ChangeRow, IndexRow, MigrationRow, Phase, QuarantineFilter, QuarantineRow,
+    SetRow, ShippedRow,
 };
 use crate::throttle::SystemClock;
 use crate::write::{Drainer, Prepared, Then, WriteError, any_dirty, connect};
@@ -43,7 +44,7 @@ pub struct RollbackReport {
     pub reason: Option<String>,
     /// Cells set back to NULL, and adds of ours that were deleted.
     pub rows_cleared: u64,
-    /// Tables of ours that were kept, and why.
+    /// Tables of ours that were kept, and why; and what became of indexes.
     pub kept: Vec<String>,
     /// Seconds in all.
     pub seconds: f64,
@@ -95,6 +96,15 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, Cleared), RunError> {
     let id = job.id().to_owned();
     match MigrationRow::read(job.session.conn(), &id)?.map(|row| row.phase) {
         Some(Phase::RolledBack) => return Ok((None, Cleared::default())),
+        Some(Phase::Closed)
+            if job.resolved.iter().all(|change| matches!(change, ResolvedChange::Index(_))) =>
+        {
+            return Err(RunError::refused(
+                &id,
+                "it is closed: its indexes are there to stay",
+                "`DROP INDEX` those that nobody needs",
+            ));
+        }
         Some(Phase::Closed) => {
             return Err(RunError::refused(
                 &id,
@@ -104,7 +114,7 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, Cleared), RunError> {
         }
         _ => {}
     }
-    modes::check_may_end(job, "roll it back")?;
+    modes::check_may_end(job, modes::Ending::RollBack)?;
     let known = ChangeRow::of(job.session.conn(), &id)?;
     if let Some(change) = known.iter().find(|c| c.counters.change_records_written > 0) {
         return Err(RunError::refused(
@@ -128,12 +138,13 @@ fn roll_back(job: &mut Job<'_>) -> Result<(Option<Stop>, Cleared), RunError> {
         let stop = match Ready::prepare(job, index)? {
             Ready::Column(mut ready) => roll_back_column(job, &mut ready, &mut cleared.removed)?,
             Ready::OrSet(mut ready) => or_set::roll_back(job, &mut ready, &mut cleared)?,
+            Ready::Index(mut ready) => super::index::roll_back(job, &mut ready, &mut cleared)?,
         };
         if stop.is_some() {
             return Ok((stop, cleared));
         }
     }
-    let sets = job.resolved.iter().any(|change| change.column().is_none());
+    let sets = job.resolved.iter().any(|change| matches!(change, ResolvedChange::OrSet(_)));
     let what = if sets { "cells set to NULL, or adds deleted" } else { "cells set to NULL" };
     let what = [format!("{} {what}", cleared.removed)].into_iter().chain(cleared.kept.clone());
     let what = what.collect::<Vec<_>>().join("; ");
@@ -270,8 +281,19 @@ fn drop_drained(
 ///
 /// # Errors
 /// As [`forget_with`].
-pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
+pub fn forget(db: &Path, id: &str) -> Result<ForgetReport, RunError> {
     forget_with(db, id, &RunOptions::default())
+}
+
+/// What forgetting left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ForgetReport {
+    /// The migration.
+    pub migration: String,
+    /// Triggers that stay, and refuse local writes of an old form that is no more.
+    pub validators: Vec<String>,
+    /// Tables of ours that stay because those triggers look at them.
+    pub tables_kept: Vec<String>,
 }
 
 /// Removes every trace of a migration that is closed, rolled back, fed by deltas, or has failed and
@@ -281,7 +303,7 @@ pub fn forget(db: &Path, id: &str) -> Result<(), RunError> {
 /// # Errors
 /// [`RunError::Held`] while another process is at work, [`RunError::Refused`] while the migration is
 /// open or unfinished; nothing was changed then.
-pub fn forget_with(db: &Path, id: &str, options: &RunOptions) -> Result<(), RunError> {
+pub fn forget_with(db: &Path, id: &str, options: &RunOptions) -> Result<ForgetReport, RunError> {
     let mut conn = connect(db, None)?;
     if !state::exists(&conn)? {
         return Err(unknown(db, id));
@@ -323,6 +345,7 @@ fn check_forgettable(conn: &Connection, db: &Path, id: &str) -> Result<(), RunEr
         Phase::Filling | Phase::Open | Phase::Applying | Phase::RollingBack => false,
     };
     if is_over {
+        modes::refuse_pending(conn, id)?;
         return refuse_waiting(conn, id);
     }
     Err(RunError::refused(
@@ -338,7 +361,7 @@ fn remove(
     id: &str,
     lease: &Lease,
     options: &RunOptions,
-) -> Result<(), RunError> {
+) -> Result<ForgetReport, RunError> {
     let what = "forget a migration";
     let tx = db::begin_unless(conn, TransactionBehavior::Immediate, what, &options.cancel)?;
     if lease.check(&tx, None)? == Fence::Replaced {
@@ -346,10 +369,13 @@ fn remove(
     }
     // Something may have been refused since the lease was taken.
     refuse_waiting(&tx, id)?;
-    for change in ChangeRow::of(&tx, id)? {
+    let changes = ChangeRow::of(&tx, id)?;
+    let validators = modes::stay(&tx, id, changes.len())?;
+    for change in changes {
         tx.execute_batch(&note_schema_drop(change.n)).doing(what)?;
         tx.execute_batch(&set_note_schema_drop(change.n)).doing(what)?;
         SetRow::remove(&tx, change.n)?;
+        IndexRow::remove(&tx, change.n)?;
         crate::phase::forget(&tx, change.n)?;
         tx.execute_batch(&pending_schema_drop(change.n)).doing(what)?;
         tx.execute_batch(&reship_schema_drop(change.n)).doing(what)?;
@@ -369,7 +395,9 @@ fn remove(
     if MigrationRow::all(&tx)?.is_empty() {
         state::drop_all(&tx)?;
     }
-    Ok(tx.commit().doing(what)?)
+    let tables_kept = state::tables_in_use(&tx)?;
+    tx.commit().doing(what)?;
+    Ok(ForgetReport { migration: id.to_owned(), validators, tables_kept })
 }
 
 /// Refuses to forget what was never decided: rows that wait in quarantine, buffered operations.

@@ -34,6 +34,8 @@ pub struct CloseReport {
     pub reason: Option<String>,
     /// Rows that were proven.
     pub rows_proven: u64,
+    /// Triggers that stay, and refuse local writes of an old form that is no more.
+    pub validators: Vec<String>,
     /// Seconds in all.
     pub seconds: f64,
 }
@@ -52,6 +54,8 @@ pub fn close(
     let clock = SystemClock::new();
     let mut job = Job::begin_for(Purpose::Tend, db, migration, options, &clock, monitor)?;
     let result = close_known(&mut job);
+    let validators =
+        modes::stay(job.session.conn(), migration.id.as_str(), migration.changes.len());
     job.end()?;
     let (stop, rows_proven) = result?;
     Ok(CloseReport {
@@ -59,6 +63,7 @@ pub fn close(
         outcome: if stop.is_some() { Outcome::Interrupted } else { Outcome::Complete },
         reason: stop.as_ref().map(Stop::reason),
         rows_proven,
+        validators: validators?,
         seconds: job.started.elapsed().as_secs_f64(),
     })
 }
@@ -85,33 +90,37 @@ fn close_known(job: &mut Job<'_>) -> Result<(Option<Stop>, u64), RunError> {
             return Err(RunError::refused(&id, "it is not known here", "`dotfill run` it first"));
         }
     }
+    modes::check_may_end(job, modes::Ending::Close)?;
     let mut prepared = Vec::new();
     for index in 0..job.resolved.len() {
         prepared.push(Ready::prepare(job, index)?);
     }
-    let mut digest = RangeDigest::default();
+    let (mut digest, mut rows) = (RangeDigest::default(), 0);
     for ready in &mut prepared {
         if let Err(stop) = ready.drain_all(job)? {
-            return Ok((Some(stop), digest.rows));
+            return Ok((Some(stop), rows));
         }
         match ready.prove(job)? {
-            Ok(proven) => digest += proven.range().digest,
-            Err(stop) => return Ok((Some(stop), digest.rows)),
+            Ok(proven) => {
+                rows += proven.rows();
+                digest += proven.digest().unwrap_or_default();
+            }
+            Err(stop) => return Ok((Some(stop), rows)),
         }
     }
-    record_proof(job, digest)?;
-    Ok((close_open(job, &mut prepared)?, digest.rows))
+    record_proof(job, digest, rows)?;
+    Ok((close_open(job, &mut prepared)?, rows))
 }
 
 /// Keeps what was counted now instead of what an earlier runner has counted.
-fn record_proof(job: &mut Job<'_>, digest: RangeDigest) -> Result<(), RunError> {
+fn record_proof(job: &mut Job<'_>, digest: RangeDigest, rows: u64) -> Result<(), RunError> {
     let id = job.id().to_owned();
     let token = job.session.token();
     job.session.transact_again(|conn| {
         let row = MigrationRow::read(conn, &id)?;
         let before = row.as_ref().and_then(attest::recorded).unwrap_or_default();
         let proof = Proof {
-            rows: digest.rows,
+            rows,
             rows_pending: pending(conn, &id)?,
             digest: digest.to_hex(),
             sqlite_version: rusqlite::version().to_owned(),
@@ -140,8 +149,11 @@ pub(super) fn close_open(
     job: &mut Job<'_>,
     prepared: &mut [Ready],
 ) -> Result<Option<Stop>, RunError> {
-    modes::check_may_end(job, "close it")?;
+    modes::check_may_end(job, modes::Ending::Close)?;
     for _ in 0..TRIES {
+        if let Err(stop) = modes::end_epochs(job)? {
+            return Ok(Some(stop));
+        }
         let mut left = 0;
         for ready in prepared.iter_mut() {
             match ready.drain_all(job)? {
@@ -169,7 +181,7 @@ pub(super) fn close_open(
 /// The closing transaction. False where more was noted meanwhile than it may take.
 fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Ready]) -> Result<bool, RunError> {
     let id = job.id().to_owned();
-    let closing = Closing { migration: &id };
+    let closing = Closing { migration: &id, sets: modes::sets_of(job)? };
     // What the last notes derive has to reach the chain that is written.
     let feeds = job.ship.is_some();
     let done = job.session.transact(|conn| {
@@ -191,7 +203,12 @@ fn drop_triggers(job: &mut Job<'_>, prepared: &mut [Ready]) -> Result<bool, RunE
         }
         let proof = closed_proof(conn, &id)?;
         MigrationRow::set_phase(conn, &id, Phase::Closed, proof.as_deref())?;
-        state::event(conn, &id, "closed", "drained, proven, triggers dropped")?;
+        let stay: Vec<String> = closing.ended().collect();
+        let detail = match stay.as_slice() {
+            [] => "drained, proven, triggers dropped".to_owned(),
+            stay => format!("proven; old writes are still refused on {}", stay.join(", ")),
+        };
+        state::event(conn, &id, "closed", &detail)?;
         Ok(Some(closed))
     })?;
     job.session.accept_schema()?;

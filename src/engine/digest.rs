@@ -24,6 +24,7 @@ pub fn digest(
     let watch = Watch::new(Stage::Proving, "reading rows", &options.cancel, monitor);
     let replica = Replica::open(db, migration, &watch)?;
     replica.must_derive()?;
+    replica.must_have_values()?;
     let mut sums = Sums::new(&replica, migration)?;
     let leaves = leaves_of(replica.changes.len());
     for index in 0..replica.changes.len() {

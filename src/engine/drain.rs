@@ -8,7 +8,11 @@ use crate::monitor::Stage;
 use crate::state::ChangeRow;
 use crate::write::{Drained, WriteError, any_dirty, dirty_rows};
 
-/// Drains at most what is noted now, in batches, and again while that leaves more; ends after ten
+/// Notes from which on a round that leaves as many as it began with is the last one: others note them
+/// faster than they are drained, and each further round would take longer than the one before.
+pub(super) const ENOUGH: u64 = 500;
+
+/// Drains at most what is noted now, in batches, and again while that leaves fewer; ends after ten
 /// rounds, because others may note for ever. Returns what is left.
 pub(super) fn drain_all(
     job: &mut Job<'_>,
@@ -22,6 +26,7 @@ pub(super) fn drain_all(
     }
     job.pace.stage(Stage::Draining, 0, left);
     for _ in 0..ROUNDS {
+        let began = left;
         let mut round = left;
         while round > 0 {
             match drain_batch(job, target, change)? {
@@ -31,7 +36,7 @@ pub(super) fn drain_all(
             }
         }
         left = dirty_rows(job.session.conn(), target.n)?;
-        if left == 0 {
+        if left == 0 || (left >= began && left > ENOUGH) {
             break;
         }
     }

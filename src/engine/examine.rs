@@ -8,13 +8,14 @@ use rusqlite::Connection;
 
 use super::epoch::ChainEpoch;
 use super::fed::is_noted;
+use super::index::{self, IndexProof};
 use super::proof::{Detail, Findings, ROUNDS, Send, prove_all, reader, split_all};
 use super::subject::Subject;
 use super::watch::Watch;
 use super::{RunError, or_set};
 use crate::db::{DbError, Doing};
 use crate::layout::or_set::SetTarget;
-use crate::layout::{Delivery, Layout, Target};
+use crate::layout::{Delivery, IndexTarget, Layout, Target};
 use crate::migration::Migration;
 use crate::plan::{PlanError, ResolvedChange, resolve_change, resolve_shipped_change};
 use crate::split::Range;
@@ -27,6 +28,8 @@ pub(super) type Cut<'c> = dyn Fn(Send<'_>) -> Result<(), DbError> + Sync + 'c;
 
 /// A change that the replica has proven once.
 pub(super) struct Known {
+    /// Its position in the file.
+    position: usize,
     /// What is filled or translated.
     pub subject: Subject,
     /// Rows of the table when it was proven.
@@ -38,6 +41,7 @@ pub(super) struct Known {
 impl Known {
     fn new(
         conn: &Connection,
+        position: usize,
         mut target: Target,
         change: &ChangeRow,
         phase: Phase,
@@ -57,18 +61,19 @@ impl Known {
             target.delivery = Delivery::Elide;
         }
         let subject = Subject::Column(Box::new(target));
-        Ok(Self { subject, rows_total: change.rows_total, noted })
+        Ok(Self { position, subject, rows_total: change.rows_total, noted })
     }
 
     fn of_set(
         conn: &Connection,
+        position: usize,
         mut target: SetTarget,
         change: &ChangeRow,
     ) -> Result<Self, DbError> {
         target.n = change.n;
         let noted = is_noted(conn, change.n)?;
         let subject = Subject::OrSet(Box::new(target));
-        Ok(Self { subject, rows_total: change.rows_total, noted })
+        Ok(Self { position, subject, rows_total: change.rows_total, noted })
     }
 }
 
@@ -80,8 +85,10 @@ pub(super) struct Replica<'w> {
     pub closed: bool,
     /// Its row in our tables.
     pub row: MigrationRow,
-    /// Its changes, in order.
+    /// Its changes that have values, in order.
     pub changes: Vec<Known>,
+    /// Its indexes, in order: each replica has its own.
+    pub indexes: Vec<IndexTarget>,
     /// Why it cannot derive, where it was fed because it cannot.
     pub cannot_derive: Option<String>,
     /// True where its cells are not held against what its rows derive.
@@ -104,7 +111,7 @@ impl<'w> Replica<'w> {
         let row = check_phase(&conn, db, migration)?;
         // What was fed by deltas is not followed either.
         let closed = matches!(row.phase, Phase::Closed | Phase::Applied);
-        let (mut changes, mut cannot_derive) = (Vec::new(), None);
+        let (mut changes, mut indexes, mut cannot_derive) = (Vec::new(), Vec::new(), None);
         let known = ChangeRow::of(&conn, migration.id.as_str())?;
         let epoch = if closed { ChainEpoch::of_fed(&row) } else { None };
         let not_derived = epoch.and_then(ChainEpoch::why_not_derived);
@@ -121,28 +128,36 @@ impl<'w> Replica<'w> {
                     if let Some(problem) = not_derived {
                         cannot_derive.get_or_insert_with(|| problem.to_owned());
                     }
-                    Known::of_set(&conn, set.target, change)?
+                    Known::of_set(&conn, index, set.target, change)?
+                }
+                ResolvedChange::Index(resolved) => {
+                    watch.expect(change.rows_total);
+                    indexes.push(resolved.target);
+                    continue;
                 }
                 ResolvedChange::Column(column) => {
-                    Known::new(&conn, column.target, change, row.phase)?
+                    Known::new(&conn, index, column.target, change, row.phase)?
                 }
             });
         }
         watch.guard(&mut conn)?;
         watch.expect(changes.iter().map(|change| change.rows_total).sum());
         let (db, values_only) = (db.to_owned(), false);
-        Ok(Self { db, closed, row, changes, cannot_derive, values_only, conn, watch })
+        Ok(Self { db, closed, row, changes, indexes, cannot_derive, values_only, conn, watch })
     }
 
     /// The same for a comparison of keys and cells alone.
     pub(super) fn by_values(mut self, migration: &Migration) -> Result<Self, RunError> {
         let known = ChangeRow::of(&self.conn, migration.id.as_str())?;
-        for (index, change) in known.iter().enumerate() {
-            self.changes[index] = match resolve_shipped_change(&mut self.conn, migration, index)? {
+        for before in &mut self.changes {
+            let index = before.position;
+            let Some(change) = known.get(index) else { continue };
+            *before = match resolve_shipped_change(&mut self.conn, migration, index)? {
                 ResolvedChange::Column(column) => {
-                    Known::new(&self.conn, column.target, change, self.row.phase)?
+                    Known::new(&self.conn, index, column.target, change, self.row.phase)?
                 }
-                ResolvedChange::OrSet(set) => Known::of_set(&self.conn, set.target, change)?,
+                ResolvedChange::OrSet(set) => Known::of_set(&self.conn, index, set.target, change)?,
+                ResolvedChange::Index(_) => continue,
             };
         }
         Ok(Self { values_only: true, ..self })
@@ -158,6 +173,27 @@ impl<'w> Replica<'w> {
              differs; `dotfill verify --against` with the database file of a replica that derives \
              compares the two",
         ))
+    }
+
+    /// Refuses a migration of indexes alone: nothing of it can be held against another replica.
+    pub(super) fn must_have_values(&self) -> Result<(), RunError> {
+        if !self.changes.is_empty() {
+            return Ok(());
+        }
+        Err(RunError::refused(
+            &self.row.id,
+            "it has indexes only, which each replica builds for itself: there are no values to compare",
+            "`dotfill verify` on each replica proves its own",
+        ))
+    }
+
+    /// The proof of one index; `integrity` looks every row up in it.
+    pub(super) fn prove_index(
+        &self,
+        target: &IndexTarget,
+        integrity: bool,
+    ) -> Result<IndexProof, RunError> {
+        index::prove_on(&self.db, target, integrity, self.watch)
     }
 
     /// Keys that wait to be derived again.

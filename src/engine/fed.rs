@@ -90,7 +90,7 @@ pub(super) fn adopt(job: &mut Job<'_>) -> Result<(), RunError> {
                     let target = SetTarget { n: change.n, ..set.target.clone() };
                     adopt_set(conn, &target, &mut change)?;
                 }
-                None => {}
+                Some(ResolvedChange::Index(_)) | None => {}
             }
         }
         AppliedRow::remove(conn, &id)?;

@@ -112,6 +112,7 @@ impl<'a> Job<'a> {
         check_known(&conn, migration)?;
         super::or_set::check(&conn, migration, &resolved, options.crsqlite.is_some())?;
         if purpose != Purpose::Tend {
+            super::index::check(&conn, migration, &resolved)?;
             check_columns_are_free(&conn, migration, &resolved)?;
         }
         let begins = match purpose {
@@ -303,7 +304,10 @@ fn check_columns_are_free(
                     let name = super::or_set::shared_name(&resolved.target, set)?;
                     Some(format!("{} is made", db::quote::ident(name)))
                 }
-                (ResolvedChange::Column(_), Some(_)) | (ResolvedChange::OrSet(_), None) => None,
+                // What indexes share is looked for elsewhere.
+                (ResolvedChange::Column(_), Some(_))
+                | (ResolvedChange::OrSet(_), None)
+                | (ResolvedChange::Index(_), _) => None,
             });
             if let Some(shared) = shared {
                 let other_id = &other.id;

@@ -45,6 +45,8 @@ pub fn key_digest(
         let name = match change {
             Change::Column(change) => &change.table,
             Change::OrSet(change) => &change.table,
+            // Indexes hold no rows of their own.
+            Change::Index(_) => continue,
         };
         let mut table = Table::read(&conn, name)?;
         if tables.iter().any(|known| known.table == table.name) {
@@ -53,6 +55,13 @@ pub fn key_digest(
         table.walk_by_key();
         watch.unless_cancelled(check_nulls(&conn, migration, &table))?;
         tables.push(keys_of(db, &table, options.threads, &watch)?);
+    }
+    if tables.is_empty() {
+        return Err(RunError::refused(
+            migration.id.as_str(),
+            "it fills no column: no rows of it are shipped, and no keys can be left out",
+            "`dotfill run` it on every replica",
+        ));
     }
     KeysReport::fitting(migration, &tables).ok_or_else(|| {
         RunError::refused(

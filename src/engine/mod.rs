@@ -18,6 +18,7 @@ mod examine;
 mod export;
 mod fed;
 mod fill;
+mod index;
 mod job;
 mod judge;
 mod keys;
@@ -35,6 +36,7 @@ mod seed;
 mod segments;
 mod shapes;
 mod ship;
+mod snapshot;
 mod space;
 mod subject;
 mod verify;
@@ -47,7 +49,7 @@ pub use against::{Against, CompareOptions, Comparison, verify_against};
 pub use apply::{ApplyReport, Deltas, UnlikeRange, apply};
 pub use attach::run;
 pub use attest::{Attested, attest};
-pub use clear::{RollbackReport, forget, forget_with, rollback};
+pub use clear::{ForgetReport, RollbackReport, forget, forget_with, rollback};
 pub use close::{CloseReport, close};
 pub use difference::{Difference, Held, RowVerdict};
 pub use digest::digest;
@@ -57,12 +59,13 @@ pub use job::percent;
 pub use keys::key_digest;
 pub use modes::{
     AckOptions, AckReport, AdvanceOptions, AdvanceReport, BackReport, Compaction, HeldSettled,
-    HeldVerdict, acknowledge, advance, roll_back_to, settle_held,
+    HeldVerdict, acknowledge, advance, is_left, roll_back_to, settle_held,
 };
 pub use revert::failure;
 pub use run::run_with_deltas;
 pub use segments::SegmentSize;
-pub use verify::{ChangeVerdict, Verdict, VerifyReport, verify};
+pub use snapshot::{Counts as SnapshotCounts, SnapshotReport, SnapshotTo, snapshot};
+pub use verify::{ChangeVerdict, IndexVerdict, Verdict, VerifyReport, verify};
 pub use watch::LookOptions;
 
 use std::collections::BTreeMap;
@@ -218,9 +221,9 @@ pub struct RunReport {
 pub struct ChangeReport {
     /// The table.
     pub table: String,
-    /// The column.
+    /// The column, or the name of the index.
     pub column: String,
-    /// The delivery.
+    /// The delivery; `index` for an index.
     pub delivery: String,
     /// `writer` or `readers`: who evaluated the expression, as measured; `nobody` where nothing
     /// was to be filled.
@@ -238,6 +241,18 @@ pub struct ChangeReport {
     /// What was proven of a set; absent for a column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set: Option<SetReport>,
+    /// What was built and proven of an index; absent for a column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexReport>,
+}
+
+/// What was built and proven of an index.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct IndexReport {
+    /// Seconds for which its build held the write lock; `None` where this run found it built.
+    pub build_seconds: Option<f64>,
+    /// Entries that it has.
+    pub entries: u64,
 }
 
 /// What was proven of a set.

@@ -177,7 +177,8 @@ impl<'a> Pace<'a> {
         Ok(Ok(rows.min(self.tuning.batch_rows_max).max(1)))
     }
 
-    fn asked_to_stop(&mut self) -> Option<Stop> {
+    /// Why the job is to end, where it is.
+    pub(super) fn asked_to_stop(&mut self) -> Option<Stop> {
         if self.cancel.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed) {
             self.stop(Stop::Interrupted);
         }
@@ -302,6 +303,10 @@ impl<'a> Pace<'a> {
     /// Counts rows as passed, and shows it now and then.
     pub(super) fn passed(&mut self, rows: u64) {
         self.progress.rows_done += rows;
+        if self.progress.rows_done > self.progress.rows_total {
+            // Others insert ahead of us: how many are left is not known, and it is not done.
+            self.progress.rows_total = self.progress.rows_done + 1;
+        }
         self.show(false);
     }
 

@@ -226,7 +226,8 @@ fn split(
     tickets: Option<&Receiver<()>>,
 ) -> Result<(), DbError> {
     let conn = reader(shared.db)?;
-    let mut splitter = Splitter::new(&conn, &shared.target.table, grain, start);
+    // What is inserted behind it is noted, and drained.
+    let mut splitter = Splitter::new(&conn, &shared.target.table, grain, start).until_now()?;
     for number in 0.. {
         if tickets.is_some_and(|tickets| tickets.recv().is_err()) {
             break;

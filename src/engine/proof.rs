@@ -175,6 +175,9 @@ pub(super) fn prove_heard<T: std::marker::Send>(
     job: &mut Job<'_>,
     prove: impl FnOnce(&Watch<'_>) -> Result<T, RunError> + std::marker::Send,
 ) -> Result<Option<T>, RunError> {
+    if job.pace.asked_to_stop().is_some() {
+        return Ok(None);
+    }
     let leave = Arc::new(AtomicBool::new(false));
     let watch = Watch::new(Stage::Proving, "proving", &leave, &Quiet);
     let (end, ended) = bounded::<()>(0);

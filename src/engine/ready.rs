@@ -1,17 +1,19 @@
 //! A change that is ready to be worked on, of either kind: what every job does with one, whatever it
 //! changes.
 
+use super::index::{self, IndexProof};
 use super::job::Job;
 use super::or_set::{self, SetFindings};
 use super::proof::{Findings, drainer, mend, prove_table};
-use super::{RunError, Stop, drain};
+use super::{RunError, Stop, drain, modes};
 use crate::db::{DbError, Doing};
 use crate::layout::{note_schema_drop, pending_schema_drop};
+use crate::phase::set::EpochSet;
 use crate::plan::ResolvedChange;
 use crate::state::{ChangeRow, Counters, Phase};
-use crate::verify::RangeProof;
 use crate::verify::or_set::SetRangeProof;
-use crate::write::{Prepared, PreparedSet, WriteError, dirty_rows, prepare};
+use crate::verify::{RangeDigest, RangeProof};
+use crate::write::{Prepared, PreparedIndex, PreparedSet, WriteError, dirty_rows, prepare};
 
 /// How often preparing begins again because others change the schema.
 const TRIES: u32 = 10;
@@ -21,20 +23,32 @@ const TRIES: u32 = 10;
 pub(super) enum Ready {
     Column(Prepared),
     OrSet(PreparedSet),
+    Index(PreparedIndex),
 }
 
 /// What proving a change found.
 pub(super) enum Proven {
     Column(RangeProof),
     OrSet(SetRangeProof),
+    Index(IndexProof),
 }
 
 impl Proven {
-    /// What both kinds have in common.
-    pub(super) fn range(&self) -> &RangeProof {
+    /// The digest of the rows' values; none of an index, which has no values of its own.
+    pub(super) fn digest(&self) -> Option<RangeDigest> {
         match self {
-            Self::Column(proof) => proof,
-            Self::OrSet(found) => &found.proof,
+            Self::Column(proof) => Some(proof.digest),
+            Self::OrSet(found) => Some(found.proof.digest),
+            Self::Index(_) => None,
+        }
+    }
+
+    /// Rows that were counted.
+    pub(super) fn rows(&self) -> u64 {
+        match self {
+            Self::Column(proof) => proof.digest.rows,
+            Self::OrSet(found) => found.proof.digest.rows,
+            Self::Index(proof) => proof.rows,
         }
     }
 }
@@ -63,6 +77,9 @@ impl Ready {
             ResolvedChange::OrSet(resolved) => {
                 or_set::prepare(job, &resolved, index).map(Self::OrSet)
             }
+            ResolvedChange::Index(resolved) => {
+                index::prepare(job, &resolved, index).map(Self::Index)
+            }
         }
     }
 
@@ -71,6 +88,7 @@ impl Ready {
         match self {
             Self::Column(ready) => &ready.change,
             Self::OrSet(ready) => &ready.change,
+            Self::Index(ready) => &ready.change,
         }
     }
 
@@ -79,6 +97,7 @@ impl Ready {
         match self {
             Self::Column(ready) => &mut ready.change,
             Self::OrSet(ready) => &mut ready.change,
+            Self::Index(ready) => &mut ready.change,
         }
     }
 
@@ -87,6 +106,8 @@ impl Ready {
         match self {
             Self::Column(ready) => ready.target.delivery.writes_cells(),
             Self::OrSet(ready) => ready.target.is_followed(),
+            // SQLite itself follows.
+            Self::Index(_) => false,
         }
     }
 
@@ -98,6 +119,7 @@ impl Ready {
         match self {
             Self::Column(ready) => drain::drain_all(job, &ready.target, &mut ready.change),
             Self::OrSet(ready) => or_set::drain_all(job, ready),
+            Self::Index(_) => Ok(Ok(0)),
         }
     }
 
@@ -115,6 +137,7 @@ impl Ready {
                 notes: count.notes,
                 counters: Counters { rows_written: count.written, ..Counters::default() },
             }),
+            Self::Index(_) => Ok(Drained::default()),
         })
     }
 
@@ -129,6 +152,7 @@ impl Ready {
                 };
                 Ok(or_set::mend(job, ready, findings)?.map(Proven::OrSet))
             }
+            Self::Index(ready) => Ok(index::prove(job, ready)?.map(Proven::Index)),
         }
     }
 
@@ -149,7 +173,7 @@ impl Ready {
                 };
                 Ok(mend(job, target, change, findings)?.map(Proven::Column))
             }
-            (set @ Self::OrSet(_), _) => set.prove(job),
+            (other @ (Self::OrSet(_) | Self::Index(_)), _) => other.prove(job),
         }
     }
 
@@ -171,10 +195,17 @@ impl Ready {
                 conn.execute_batch(&note_schema_drop(target.n)).doing("drop our triggers")?;
                 conn.execute_batch(&pending_schema_drop(target.n)).doing("drop our tables")?;
             }
-            Self::Column(_) => {}
-            Self::OrSet(ready) => {
+            Self::Column(_) | Self::Index(_) => {}
+            Self::OrSet(ready) if ready.target.is_followed() => {
                 if !or_set::finish_in(conn, ready, limit)? {
                     return Ok(None);
+                }
+            }
+            Self::OrSet(ready) => {
+                for set in job.sets.iter().filter(|set| set.target.n == ready.target.n) {
+                    if !modes::end_epoch(conn, set)? {
+                        return Ok(None);
+                    }
                 }
             }
         }
@@ -193,4 +224,13 @@ impl Ready {
 pub(super) struct Closing<'j> {
     /// The migration's id.
     pub migration: &'j str,
+    /// Its sets.
+    pub sets: Vec<EpochSet>,
+}
+
+impl Closing<'_> {
+    /// The tables whose closed epoch ends.
+    pub(super) fn ended(&self) -> impl Iterator<Item = String> {
+        self.sets.iter().filter(|set| !set.target.is_followed()).map(|set| set.target.table.sql())
+    }
 }

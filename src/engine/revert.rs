@@ -26,7 +26,7 @@ use super::{RunError, Stop};
 use crate::db::quote::ident;
 use crate::db::{DbError, Doing, Table};
 use crate::layout::{Layout, Target};
-use crate::migration::{Change, Migration, OnFailure};
+use crate::migration::{Migration, OnFailure};
 use crate::plan::{Resolved, ResolvedChange, ResolvedSet};
 use crate::state::{self, ChangeRow, MigrationRow, Phase, ShippedRow};
 use crate::write::{WriteError, prepare};
@@ -91,11 +91,10 @@ pub(super) fn outstanding(
 
 fn is_to_be_reverted(migration: &Migration, change: &ChangeRow) -> bool {
     let position = usize::try_from(change.position).unwrap_or(usize::MAX);
-    let reverts = match migration.changes.get(position) {
-        Some(Change::Column(column)) => column.on_failure == OnFailure::Revert,
-        Some(Change::OrSet(set)) => set.on_failure == OnFailure::Revert,
-        None => false,
-    };
+    let reverts = migration
+        .changes
+        .get(position)
+        .is_some_and(|change| change.on_failure() == OnFailure::Revert);
     let begun = matches!(change.phase, Phase::Filling | Phase::RolledBack);
     reverts && begun && change.counters.change_records_written == 0
 }
@@ -107,6 +106,7 @@ pub(super) fn revert(job: &mut Job<'_>) -> Result<Option<Stop>, RunError> {
         let stop = match job.resolved.get(index).cloned() {
             Some(ResolvedChange::Column(resolved)) => revert_column(job, *resolved, index)?,
             Some(ResolvedChange::OrSet(resolved)) => revert_set(job, &resolved, index, &change)?,
+            Some(ResolvedChange::Index(resolved)) => super::index::revert(job, &resolved, index)?,
             None => None,
         };
         if stop.is_some() {

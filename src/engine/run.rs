@@ -13,8 +13,8 @@ use super::job::{Job, Purpose};
 use super::proof::Findings;
 use super::ready::{Proven, Ready};
 use super::{
-    ChangeReport, Destination, Outcome, RunError, RunOptions, RunReport, SetReport, Stop, attest,
-    close, fed, modes, or_set, revert, seed, ship,
+    ChangeReport, Destination, IndexReport, Outcome, RunError, RunOptions, RunReport, SetReport,
+    Stop, attest, close, fed, index, modes, or_set, revert, seed, ship,
 };
 use crate::db::{DbError, Doing};
 use crate::layout::crsqlite::Publisher;
@@ -102,9 +102,9 @@ fn run_beside_shipper(
 /// Ends a job, whatever came of it.
 fn conclude(mut job: Job<'_>, result: Result<RunReport, RunError>) -> Result<RunReport, RunError> {
     let result = match result {
-        Err(RunError::Write(error @ (WriteError::Row { .. } | WriteError::Set(_)))) => {
-            Err(revert::fail(&mut job, &error).unwrap_or_else(|error| error))
-        }
+        Err(RunError::Write(
+            error @ (WriteError::Row { .. } | WriteError::Set(_) | WriteError::Index { .. }),
+        )) => Err(revert::fail(&mut job, &error).unwrap_or_else(|error| error)),
         other => other,
     };
     let ended = match &result {
@@ -232,12 +232,14 @@ struct Run<'r, 'a> {
     job: &'r mut Job<'a>,
     report: RunReport,
     digest: RangeDigest,
+    /// Rows that were counted, those of indexes too.
+    rows_proven: u64,
 }
 
 impl<'r, 'a> Run<'r, 'a> {
     fn new(job: &'r mut Job<'a>) -> Self {
         let report = RunReport::new(job.id());
-        Self { job, report, digest: RangeDigest::default() }
+        Self { job, report, digest: RangeDigest::default(), rows_proven: 0 }
     }
 
     fn run(mut self) -> Result<RunReport, RunError> {
@@ -351,7 +353,10 @@ impl<'r, 'a> Run<'r, 'a> {
         let mut report = ChangeReport {
             table: change.table.clone(),
             column: change.column.clone(),
-            delivery: change.delivery.clone(),
+            delivery: match &ready {
+                Ready::Index(_) => "index".to_owned(),
+                Ready::Column(_) | Ready::OrSet(_) => change.delivery.clone(),
+            },
             evaluated_by: "nobody".to_owned(),
             column_added: change.column_added,
             prepare_ms: began.elapsed().as_secs_f64() * 1000.0,
@@ -364,10 +369,11 @@ impl<'r, 'a> Run<'r, 'a> {
         self.report.rows_skipped += after.rows_skipped.saturating_sub(before.rows_skipped);
         self.report.change_records_written +=
             after.change_records_written - before.change_records_written;
-        // Of a set the elements are counted, flawed ones too.
-        self.report.rows_total += match &report.set {
-            Some(set) => set.adds + after.rows_skipped,
-            None => ready.change().rows_total,
+        // Of a set the elements are counted, flawed ones too; an index has none of its own.
+        self.report.rows_total += match (&report.set, &ready) {
+            (Some(set), _) => set.adds + after.rows_skipped,
+            (None, Ready::Index(_)) => 0,
+            (None, _) => ready.change().rows_total,
         };
         self.report.changes.push(report);
         Ok((ready, result?))
@@ -407,6 +413,12 @@ impl<'r, 'a> Run<'r, 'a> {
                 }
                 return Ok(or_set::fill(self.job, set)?.map_or(Ok(None), Err));
             }
+            Ready::Index(ready) => {
+                return Ok(index::fill(self.job, ready)?.map(|seconds| {
+                    report.index = Some(IndexReport { build_seconds: seconds, entries: 0 });
+                    None
+                }));
+            }
         };
         if let Some(stop) = seed::seed(self.job, target, change)? {
             return Ok(Err(stop));
@@ -438,16 +450,24 @@ impl<'r, 'a> Run<'r, 'a> {
         proven: &Proven,
         report: &mut ChangeReport,
     ) -> Result<(), RunError> {
-        let proof = proven.range();
-        report.rows_proven = proof.digest.rows;
-        report.digest = Some(proof.digest.to_hex());
-        self.digest += proof.digest;
+        report.rows_proven = proven.rows();
+        self.rows_proven += proven.rows();
+        if let Some(digest) = proven.digest() {
+            report.digest = Some(digest.to_hex());
+            self.digest += digest;
+        }
         let change = ready.change_mut();
-        change.rows_total = proof.digest.rows;
+        change.rows_total = proven.rows();
         change.phase = Phase::Open;
-        if let Proven::OrSet(found) = proven {
-            change.counters.rows_skipped = proof.skipped;
-            report.set = Some(SetReport::new(found));
+        match proven {
+            Proven::OrSet(found) => {
+                change.counters.rows_skipped = found.proof.skipped;
+                report.set = Some(SetReport::new(found));
+            }
+            Proven::Index(found) => {
+                report.index.get_or_insert_default().entries = found.entries;
+            }
+            Proven::Column(_) => {}
         }
         let change = change.clone();
         self.save(&change)?;
@@ -468,7 +488,7 @@ impl<'r, 'a> Run<'r, 'a> {
     fn open(&mut self, prepared: &mut [Ready]) -> Result<(), RunError> {
         let id = self.job.id().to_owned();
         let proof = Proof {
-            rows: self.digest.rows,
+            rows: self.rows_proven,
             rows_skipped: prepared.iter().map(|p| p.change().counters.rows_skipped).sum(),
             rows_user: self.report.rows_user_written,
             rows_pending: self.report.dirty_rows,

@@ -138,6 +138,7 @@ pub(super) fn begin_change(
     let subject = match ready {
         ready::Ready::Column(ready) => Subject::Column(Box::new(ready.target.clone())),
         ready::Ready::OrSet(ready) => Subject::OrSet(Box::new(ready.target.clone())),
+        ready::Ready::Index(_) => return Ok(()),
     };
     let n = subject.n();
     let reship = Reship::new(n, subject.table());
@@ -277,6 +278,7 @@ fn ownerships(
             Delivery::Virtual | Delivery::Elide | Delivery::Native => Ok(None),
         },
         ready::Ready::OrSet(ready) => set_ownership(conn, &ready.target).map(Some),
+        ready::Ready::Index(_) => Ok(None),
     };
     prepared.iter().map(of).collect()
 }

@@ -6,10 +6,12 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::examine::Replica;
+use super::index::IndexProof;
 use super::proof::Findings;
 use super::subject::Subject;
 use super::watch::{LookOptions, Watch};
 use super::{Comparison, RunError, SetReport};
+use crate::layout::IndexTarget;
 use crate::migration::Migration;
 use crate::monitor::{Monitor, Stage};
 use crate::state::Phase;
@@ -76,19 +78,33 @@ pub struct VerifyReport {
 pub struct ChangeVerdict {
     /// The table.
     pub table: String,
-    /// The column.
+    /// The column, or the name of the index.
     pub column: String,
     /// Rows that were looked at.
     pub rows_compared: u64,
     /// Rows that differ.
     pub rows_different: u64,
-    /// The digest of the table's rows.
+    /// The digest of the table's rows; empty for an index.
     pub digest: String,
     /// The keys of some of the rows that differ.
     pub examples: Vec<String>,
     /// More about a set; absent for a column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set: Option<SetReport>,
+    /// More about an index; absent for a column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexVerdict>,
+}
+
+/// What a proof found for an index.
+#[derive(Clone, Debug, Serialize)]
+pub struct IndexVerdict {
+    /// Entries that it has.
+    pub entries: u64,
+    /// True where every row was looked up in it, and not only counted.
+    pub integrity: bool,
+    /// What is wrong with it, where something is.
+    pub problem: Option<String>,
 }
 
 /// Proves a migration again. Writes nothing and needs no lease; a run may go on meanwhile.
@@ -138,8 +154,13 @@ fn prove(
         digest += findings.proof.digest;
         report.add(&change.subject, &findings);
     }
+    for target in &replica.indexes {
+        let proof = replica.prove_index(target, options.integrity)?;
+        report.add_index(target, &proof, options.integrity);
+    }
     report.digest = digest.to_hex();
     report.judge(replica.row.phase);
+    report.judge_indexes();
     report.wait_for(replica.undecided()?);
     watch.end();
     report.seconds = began.elapsed().as_secs_f64();
@@ -181,7 +202,39 @@ impl VerifyReport {
             digest: proof.digest.to_hex(),
             examples,
             set: findings.set.clone(),
+            index: None,
         });
+    }
+
+    fn add_index(&mut self, target: &IndexTarget, proof: &IndexProof, integrity: bool) {
+        let table = &target.table.name;
+        let examples: Vec<String> = proof.examples.iter().map(ToString::to_string).collect();
+        self.rows_compared += proof.rows;
+        self.rows_different += proof.unproven();
+        self.examples.extend(examples.iter().map(|key| format!("{table}: {key}")));
+        let problem = proof.problem(target);
+        let index = IndexVerdict { entries: proof.entries, integrity, problem };
+        self.changes.push(ChangeVerdict {
+            table: table.clone(),
+            column: target.name.clone(),
+            rows_compared: proof.rows,
+            rows_different: proof.unproven(),
+            digest: String::new(),
+            examples,
+            set: None,
+            index: Some(index),
+        });
+    }
+
+    /// An index is followed by `SQLite` itself, in every phase: what is wrong with it is no matter of
+    /// time.
+    fn judge_indexes(&mut self) {
+        let indexes = self.changes.iter().filter_map(|change| change.index.as_ref());
+        let problems: Vec<String> = indexes.filter_map(|index| index.problem.clone()).collect();
+        if !problems.is_empty() {
+            self.verdict = Verdict::Diverged;
+            self.reason = Some(problems.join("; "));
+        }
     }
 
     /// Nothing is proven while old-format writes wait for a decision: another replica may have

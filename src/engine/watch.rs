@@ -21,6 +21,8 @@ const INSTRUCTIONS: i32 = 100;
 pub struct LookOptions {
     /// Threads that read; 0 is one per core.
     pub threads: usize,
+    /// Every row is looked up in each index, instead of being counted.
+    pub integrity: bool,
     /// Set from a signal handler: the command ends with [`RunError::Interrupted`].
     pub cancel: Arc<AtomicBool>,
 }

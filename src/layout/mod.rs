@@ -8,6 +8,7 @@ pub mod corrosion;
 pub mod crsqlite;
 mod export;
 mod fill;
+mod index;
 mod keys;
 mod notes;
 pub mod or_set;
@@ -19,6 +20,7 @@ mod target;
 pub use apply::{ApplySql, Overwrite};
 pub use export::{ExportSql, Verdict, Whose};
 pub use fill::{FillSql, Filter};
+pub use index::IndexTarget;
 pub use keys::{KeyMatch, RangeSql};
 pub use notes::{
     NoteKind, note_schema, note_schema_drop, pending_schema, pending_schema_drop, reship_schema,

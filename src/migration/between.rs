@@ -50,14 +50,25 @@ type Named<'c> = (&'static str, &'c str);
 
 /// The first thing of `a` that clashes with something of `b`, and that thing; one direction.
 fn clash<'c>(a: &'c Change, b: &'c Change) -> Option<(Named<'c>, Named<'c>)> {
-    let Change::OrSet(set) = a else { return None };
-    set.made()
+    made(a)
         .into_iter()
         .find_map(|made| {
             let same = |other: &Named<'c>| other.1.eq_ignore_ascii_case(made.1);
             used(b).into_iter().find(same).map(|other| (made, other))
         })
-        .or_else(|| same_source(set, b))
+        .or_else(|| match a {
+            Change::OrSet(set) => same_source(set, b),
+            Change::Column(_) | Change::Index(_) => None,
+        })
+}
+
+/// Everything that a change makes. Tables, views and indexes share one space of names.
+fn made(change: &Change) -> Vec<Named<'_>> {
+    match change {
+        Change::Column(_) => Vec::new(),
+        Change::OrSet(set) => set.made().to_vec(),
+        Change::Index(index) => vec![("name", index.name.as_str())],
+    }
 }
 
 /// Everything that a change makes, reads or fills.
@@ -65,6 +76,9 @@ fn used(change: &Change) -> Vec<Named<'_>> {
     match change {
         Change::Column(column) => vec![("table", column.table.as_str())],
         Change::OrSet(set) => set.made().into_iter().chain(set.read()).collect(),
+        Change::Index(index) => {
+            vec![("name", index.name.as_str()), ("table", index.table.as_str())]
+        }
     }
 }
 

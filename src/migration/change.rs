@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::index::IndexChange;
 use super::or_set::OrSetChange;
 
 /// One `[[change]]` section.
@@ -15,6 +16,8 @@ pub enum Change {
     Column(ColumnChange),
     /// `kind = "or_set"`: an add-only set becomes an observed-remove set.
     OrSet(OrSetChange),
+    /// `kind = "index"`: an index is built.
+    Index(IndexChange),
 }
 
 impl Change {
@@ -24,6 +27,27 @@ impl Change {
         match self {
             Self::Column(column) => &column.lines,
             Self::OrSet(set) => &set.lines,
+            Self::Index(index) => &index.lines,
+        }
+    }
+
+    /// The word of its kind, as files have it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Column(_) => "column",
+            Self::OrSet(_) => "or_set",
+            Self::Index(_) => "index",
+        }
+    }
+
+    /// What happens to it when it fails for good.
+    #[must_use]
+    pub fn on_failure(&self) -> OnFailure {
+        match self {
+            Self::Column(column) => column.on_failure,
+            Self::OrSet(set) => set.on_failure,
+            Self::Index(index) => index.on_failure,
         }
     }
 }
@@ -144,13 +168,14 @@ impl OnError {
 }
 
 /// What happens to a change that fails for good: whose row's expression fails, whose table refuses a
-/// value, or whose old form holds something malformed, before the change was proven once.
+/// value, whose old form holds something malformed, or whose unique index meets two equal rows, before
+/// the change was proven once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     /// Our cells, triggers and tables are removed, and the column where we added it and nobody else
     /// has written it. Of a set: our adds, triggers and the view, and the tables that we made and that
-    /// hold nothing of a user's.
+    /// hold nothing of a user's. Of an index: the index, where we built it.
     #[default]
     Revert,
     /// Everything stays, and `run --retry` continues from there.

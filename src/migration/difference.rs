@@ -1,6 +1,6 @@
 //! What two migration files say differently, key by key, for people. Pure.
 
-use super::{Change, ColumnChange, Migration, OrSetChange, SetSource};
+use super::{Change, ColumnChange, IndexChange, IndexTerms, Migration, OrSetChange, SetSource};
 
 impl Migration {
     /// The first key whose meaning differs in `other`, with both values: `value of change 1
@@ -34,11 +34,12 @@ impl Migration {
     }
 }
 
-/// What a change is called: its table, and the column or the source of the set.
+/// What a change is called: its table, and the column, the source of the set or the index.
 fn name(change: &Change) -> String {
     match change {
         Change::Column(column) => format!("{}.{}", column.table, column.column),
         Change::OrSet(set) => format!("{}.{}", set.table, set.source.name()),
+        Change::Index(index) => format!("{}.{}", index.table, index.name),
     }
 }
 
@@ -47,7 +48,27 @@ fn keys(change: &Change) -> Vec<(&'static str, Option<String>)> {
     match change {
         Change::Column(column) => column_keys(column).to_vec(),
         Change::OrSet(set) => set_keys(set).to_vec(),
+        Change::Index(index) => index_keys(index).to_vec(),
     }
+}
+
+fn index_keys(change: &IndexChange) -> [(&'static str, Option<String>); 8] {
+    let text = |text: &str| Some(text.to_owned());
+    let listed = Some(format!("[{}]", change.terms.texts().join(", ")));
+    let (columns, expressions) = match &change.terms {
+        IndexTerms::Columns(_) => (listed, None),
+        IndexTerms::Expressions(_) => (None, listed),
+    };
+    [
+        ("kind", text("index")),
+        ("name", text(&change.name)),
+        ("table", text(&change.table)),
+        ("columns", columns),
+        ("expressions", expressions),
+        ("where", change.filter.clone()),
+        ("unique", Some(change.unique.to_string())),
+        ("on_failure", text(change.on_failure.as_str())),
+    ]
 }
 
 fn set_keys(change: &OrSetChange) -> [(&'static str, Option<String>); 13] {

@@ -21,10 +21,12 @@
 //! field(removes) field(view) field(old_writes) field(malformed)`, and `on_failure` as above, where
 //! `source` is `field("column") field(column) field(format)`, or `field("table") field(table)
 //! field(element) count(columns)` and a `field` for each column of `source_key`, of which there are
-//! none where the key is absent.
+//! none where the key is absent. A change of an index is `field("index") field(name) field(table)
+//! field(terms) count(n)` and a `field` for each of the n terms, `option(where) flag(unique)`, and
+//! `on_failure` as above, where `terms` is `columns` or `expressions`.
 //!
 //! Defaults are encoded as if they had been written. `type`, `value` and `where` are taken as
-//! parsed: the type with single spaces, the expressions without outer white space. The budget
+//! parsed: the type with single spaces, expressions without outer white space. The budget
 //! and the path are left out: they limit and locate the work, they do not say what it is.
 //!
 //! # Invariants
@@ -33,6 +35,7 @@
 
 use super::change::{Change, ColumnChange, OnFailure};
 use super::id::MigrationId;
+use super::index::IndexChange;
 use super::or_set::{OrSetChange, SetSource};
 
 /// The BLAKE3 key derivation context of version 1.
@@ -54,6 +57,7 @@ pub(super) fn digest(
         match change {
             Change::Column(column) => encoder.column(column),
             Change::OrSet(set) => encoder.or_set(set),
+            Change::Index(index) => encoder.index(index),
         }
     }
     encoder.0.finalize().into()
@@ -108,6 +112,20 @@ impl Encoder {
         self.field(&change.view);
         self.field(change.old_writes.as_str());
         self.field(change.malformed.as_str());
+        self.on_failure(change.on_failure);
+    }
+
+    fn index(&mut self, change: &IndexChange) {
+        self.field("index");
+        self.field(&change.name);
+        self.field(&change.table);
+        self.field(change.terms.key());
+        self.count(change.terms.texts().len());
+        for term in change.terms.texts() {
+            self.field(term);
+        }
+        self.option(change.filter.as_deref());
+        self.flag(change.unique);
         self.on_failure(change.on_failure);
     }
 

@@ -124,7 +124,7 @@ pub enum MigrationError {
     /// The file asks for too much.
     #[error("{at}: [[change]] number {} is one too many; split the file in two", .changes_max + 1)]
     TooManyChanges { at: Place, changes_max: usize },
-    /// Two tables or views of one change that have the same name.
+    /// Two tables, views or indexes of one change that have the same name.
     #[error(
         "{at}: {key:?} is {}, which {other:?} names already; give each a name of its own",
         quoted(.name)

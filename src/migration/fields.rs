@@ -47,6 +47,10 @@ pub(super) const OR_SET_KEYS: &[&str] = &[
     "on_failure",
 ];
 
+/// The keys of a `[[change]]` with `kind = "index"`.
+pub(super) const INDEX_KEYS: &[&str] =
+    &["kind", "name", "table", "columns", "expressions", "where", "unique", "on_failure"];
+
 /// A section's table, with what messages need to know about it.
 pub(super) struct Fields<'a> {
     /// The file.
@@ -115,6 +119,21 @@ impl<'a> Fields<'a> {
             section: self.section,
             example,
         })
+    }
+
+    /// The texts of the array `key`, if it is there; `want` is what messages call such an array.
+    pub(super) fn texts(
+        &self,
+        key: &'static str,
+        want: &'static str,
+    ) -> Result<Option<Vec<&'a str>>, MigrationError> {
+        let Some(value) = self.value(key) else {
+            return Ok(None);
+        };
+        let array = value.get_ref().as_array();
+        let texts: Option<Vec<&str>> =
+            array.and_then(|array| array.iter().map(|item| item.get_ref().as_str()).collect());
+        texts.map(Some).ok_or_else(|| self.wrong_type(key, want, value))
     }
 
     /// Whether `key` is true; `default` when it is absent.
@@ -201,7 +220,7 @@ fn key_hint(key: &str, known: &[&str]) -> String {
     if BUDGET_KEYS.contains(&key) {
         return "move it under [budget]".to_owned();
     }
-    if COLUMN_KEYS.contains(&key) || OR_SET_KEYS.contains(&key) {
+    if [COLUMN_KEYS, OR_SET_KEYS, INDEX_KEYS].iter().any(|keys| keys.contains(&key)) {
         return "move it under a [[change]] header".to_owned();
     }
     format!("the keys here are {}", known.join(", "))
@@ -214,6 +233,9 @@ fn example(key: &str) -> &'static str {
         "budget" => "[budget] on a line of its own",
         "fill_null" => "fill_null = true or fill_null = false",
         "writable" => "writable = true or writable = false",
+        "unique" => "unique = true or unique = false",
+        "columns" => "columns = [\"a column\"]",
+        "expressions" => "expressions = [\"an SQL expression\"]",
         "source_key" => "source_key = [\"a column\"]",
         "change_records_per_row_max" => "a number such as change_records_per_row_max = 1.0",
         _ => "a size such as wire_bytes_max = \"64MiB\"",

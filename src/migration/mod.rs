@@ -15,11 +15,13 @@ mod error;
 mod fields;
 mod file;
 mod id;
+mod index;
 mod names;
 mod nearest;
 mod or_set;
 mod parse;
 mod parse_column;
+mod parse_index;
 mod parse_or_set;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ pub use bytes::parse_bytes;
 pub use change::{Change, ColumnChange, Delivery, KeyLines, OnError, OnFailure};
 pub use error::{MigrationError, Place, Section};
 pub use id::{MigrationId, MigrationIdError};
+pub use index::{IndexChange, IndexTerms};
 pub use or_set::{Malformed, OldWrites, OrSetChange, SetFormat, SetSource};
 
 /// The size, in bytes, above which a migration file is refused: 1 MiB.

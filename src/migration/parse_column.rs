@@ -3,35 +3,21 @@
 
 use super::change::{Change, ColumnChange, Delivery, OnError, OnFailure};
 use super::error::MigrationError;
-use super::fields::{COLUMN_KEYS, Fields, OR_SET_KEYS};
+use super::fields::{COLUMN_KEYS, Fields, INDEX_KEYS, OR_SET_KEYS};
 use super::names::{expression_problem, identifier_problem};
-use super::parse_or_set;
 use super::type_name::parse_type_name;
-
-/// Kinds that the format knows and this version does not do.
-const KINDS_NOT_YET: [&str; 1] = ["index"];
+use super::{parse_index, parse_or_set};
 
 /// Reads one section.
 pub(super) fn change(fields: &Fields<'_>) -> Result<Change, MigrationError> {
     if fields.value("kind").is_none() {
-        fields.refuse_unknown(&[COLUMN_KEYS, OR_SET_KEYS].concat())?;
+        fields.refuse_unknown(&[COLUMN_KEYS, OR_SET_KEYS, INDEX_KEYS].concat())?;
     }
     match fields.required("kind", "kind = \"column\"")? {
         "column" => column(fields).map(Change::Column),
         "or_set" => parse_or_set::or_set(fields).map(Change::OrSet),
-        other => Err(unknown_kind(fields, other)),
-    }
-}
-
-fn unknown_kind(fields: &Fields<'_>, kind: &str) -> MigrationError {
-    match KINDS_NOT_YET.into_iter().find(|name| *name == kind) {
-        Some(got) => MigrationError::NotYet {
-            at: fields.place("kind"),
-            key: "kind",
-            got,
-            remedy: "use kind = \"column\" or \"or_set\", or a later version of dotfill",
-        },
-        None => fields.unknown_word("kind", kind, &["column", "or_set"]),
+        "index" => parse_index::index(fields).map(Change::Index),
+        other => Err(fields.unknown_word("kind", other, &["column", "or_set", "index"])),
     }
 }
 
@@ -80,7 +66,11 @@ fn type_name(fields: &Fields<'_>) -> Result<String, MigrationError> {
     })
 }
 
-fn expression(fields: &Fields<'_>, key: &'static str) -> Result<Option<String>, MigrationError> {
+/// The SQL of `key`, where it is there.
+pub(super) fn expression(
+    fields: &Fields<'_>,
+    key: &'static str,
+) -> Result<Option<String>, MigrationError> {
     let Some(text) = fields.text(key)? else {
         return Ok(None);
     };

@@ -1,8 +1,6 @@
 //! From one `[[change]]` section with `kind = "or_set"` to an [`OrSetChange`]. Owns the rules
 //! within the section.
 
-use toml::de::DeValue;
-
 use super::change::OnFailure;
 use super::error::MigrationError;
 use super::fields::{Fields, OR_SET_KEYS};
@@ -92,28 +90,23 @@ fn child(fields: &Fields<'_>) -> Result<SetSource, MigrationError> {
 
 fn source_key(fields: &Fields<'_>) -> Result<Option<Vec<String>>, MigrationError> {
     const KEY: &str = "source_key";
-    let Some(value) = fields.value(KEY) else {
+    let Some(names) = fields.texts(KEY, "a list of column names")? else {
         return Ok(None);
     };
-    let wrong = || fields.wrong_type(KEY, "a list of column names", value);
-    let names = value.get_ref().as_array().ok_or_else(wrong)?;
     let problem = |problem| MigrationError::BadText { at: fields.place(KEY), key: KEY, problem };
     if names.is_empty() || names.len() > KEY_COLUMNS_MAX {
         return Err(problem("has no columns, or too many; name one for each column of the key"));
     }
     let mut key: Vec<String> = Vec::with_capacity(names.len());
     for name in names {
-        let DeValue::String(name) = name.get_ref() else {
-            return Err(wrong());
-        };
         if let Some(problem) = identifier_problem(name) {
-            let (at, name) = (fields.place(KEY), name.to_string());
+            let (at, name) = (fields.place(KEY), name.to_owned());
             return Err(MigrationError::BadIdentifier { at, key: KEY, name, problem });
         }
         if key.iter().any(|other| other.eq_ignore_ascii_case(name)) {
             return Err(problem("names a column twice; name one for each column of the key"));
         }
-        key.push(name.to_string());
+        key.push(name.to_owned());
     }
     Ok(Some(key))
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::*;
 
 mod digest;
+mod index;
 mod keys;
 mod or_set;
 mod property;
@@ -78,7 +79,7 @@ fn only_column(migration: &Migration) -> &ColumnChange {
     assert_eq!(migration.changes.len(), 1);
     match &migration.changes[0] {
         Change::Column(column) => column,
-        Change::OrSet(set) => panic!("a set: {set:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

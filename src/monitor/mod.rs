@@ -52,6 +52,8 @@ pub enum Stage {
     Seeding,
     /// Filling rows.
     Filling,
+    /// Building an index, in one transaction.
+    Building,
     /// Deriving the rows that others changed meanwhile.
     Draining,
     /// Counting, from the data, that every row is done.
@@ -76,6 +78,7 @@ impl std::fmt::Display for Stage {
             Self::Preparing => "preparing",
             Self::Seeding => "seeding",
             Self::Filling => "filling",
+            Self::Building => "building",
             Self::Draining => "draining",
             Self::Proving => "proving",
             Self::Comparing => "comparing",
@@ -88,10 +91,52 @@ impl std::fmt::Display for Stage {
     }
 }
 
+/// Where the build of an index is that another server makes. It has phases of unequal length, so
+/// that no percentage of the whole can be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct IndexProgress {
+    /// The index.
+    pub index: String,
+    /// Who does it: `pid 4711 (dotfill owner-index, on web-3)`; empty where nobody does.
+    pub by: String,
+    /// What is being done, in the server's words.
+    pub phase: String,
+    /// How much of this phase is done.
+    pub done: u64,
+    /// How much this phase has to do; 0 where that is not known.
+    pub total: u64,
+    /// What is counted.
+    pub unit: &'static str,
+    /// What it waits for: who holds a lock, since when, and what for.
+    pub waits: Option<String>,
+}
+
+/// `building index: scanning table, 43 % of 1200 blocks, by pid 4711; waits for pid 12`.
+impl std::fmt::Display for IndexProgress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.phase)?;
+        if self.total > 0 {
+            let percent = 100 * u128::from(self.done.min(self.total)) / u128::from(self.total);
+            write!(f, ", {percent} % of {} {}", self.total, self.unit)?;
+        }
+        if !self.by.is_empty() {
+            write!(f, ", by {}", self.by)?;
+        }
+        match &self.waits {
+            Some(waits) => write!(f, "; waits for {waits}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Watches a job. Called once per batch at most, never per row.
 pub trait Monitor: Send + Sync {
     /// The job has come this far.
     fn progress(&self, progress: &Progress);
+    /// The build of an index on another server has come this far.
+    fn index(&self, progress: &IndexProgress) {
+        let _ = progress;
+    }
     /// Something happened that a log should hold.
     fn note(&self, message: &str);
     /// Something happened that the operator should look at.

@@ -12,6 +12,8 @@ pub mod gate;
 pub mod mode;
 pub mod outcome;
 pub mod pending;
+#[cfg(test)]
+mod plans;
 pub mod publish;
 mod reason;
 pub mod set;

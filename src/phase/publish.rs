@@ -196,3 +196,23 @@ impl<'p> Publishing<'p> {
 pub fn can_publish(conn: &Connection) -> Result<bool, DbError> {
     Ok(!crate::db::environment(conn)?.corrosion)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::or_set::plans::places;
+
+    #[test]
+    fn what_publishes_a_row_seeks() {
+        for place in places() {
+            let publishing = Publishing::new("m", &place.target);
+            let RecordSql { insert, clock, .. } = &publishing.adds;
+            place.assert_seeks(insert);
+            if let Some(clock) = clock {
+                place.assert_seeks(&clock.create_key);
+                place.assert_seeks(&clock.find);
+                place.assert_seeks(&clock.sentinel);
+            }
+        }
+    }
+}

@@ -26,9 +26,14 @@
 //! - What notes cannot fail: an ordinary table without constraints takes whatever comes.
 //! - A refusal rolls its statement back, so no trigger can count it.
 
+mod column;
+mod kept;
+mod rows;
+
 use crate::db::quote::{ident, list, text};
 use crate::layout::or_set::{OldForm, SetTarget};
-use crate::migration::SetFormat;
+
+pub use kept::{drop_kept, kept_schema, kept_triggers, standing};
 
 /// The table of plain databases that tells merges from local writes.
 pub const MERGING_TABLE: &str = "_dotfill_merging";
@@ -175,26 +180,50 @@ impl Writer {
     }
 }
 
+/// A trigger that refuses a local write of the old form.
+struct Refusal<'t> {
+    /// What its name ends in.
+    what: &'static str,
+    event: String,
+    table: &'t str,
+    /// Its conditions, but for who writes; empty ones are left out.
+    when: Vec<String>,
+}
+
 impl EpochTriggers<'_> {
     /// The statements that create the triggers. The side tables are there.
     #[must_use]
     pub fn schema(&self) -> String {
-        let old = match &self.target.old {
-            OldForm::Column { column, format } => self.column(column, *format),
-            OldForm::Rows { table, element, key } => self.rows(table, element, key),
+        let local = Writer::Local.condition(self.is_replicated());
+        let refuse = self.refuse();
+        let refusals = self.refusals().into_iter().map(|refusal| {
+            let when: Vec<String> = std::iter::once(local.to_owned()).chain(refusal.when).collect();
+            self.trigger(refusal.what, &refusal.event, refusal.table, &when, &refuse)
+        });
+        let arrivals = match &self.target.old {
+            OldForm::Column { column, .. } => self.column_arrivals(column),
+            OldForm::Rows { table, element, key } => self.rows_arrivals(table, element, key),
         };
-        old + &self.objects()
+        refusals.collect::<String>() + &arrivals + &self.objects()
+    }
+
+    fn refusals(&self) -> Vec<Refusal<'_>> {
+        match &self.target.old {
+            OldForm::Column { column, format } => self.column_refusals(column, *format),
+            OldForm::Rows { table, element, key } => self.rows_refusals(table, element, key),
+        }
+    }
+
+    /// True where the old form is in a table of cr-sqlite.
+    fn is_replicated(&self) -> bool {
+        match &self.target.old {
+            OldForm::Column { .. } => self.target.is_replicated(),
+            OldForm::Rows { .. } => self.rows_replicated,
+        }
     }
 
     fn trigger(&self, what: &str, event: &str, table: &str, when: &[String], body: &str) -> String {
-        let when: Vec<&str> =
-            when.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-        format!(
-            "CREATE TRIGGER {} {event} ON {} WHEN {} BEGIN\n{body}END;\n",
-            trigger_name(self.target.n, what),
-            ident(table),
-            when.join("\n  AND ")
-        )
+        create_trigger(&trigger_name(self.target.n, what), event, table, when, body)
     }
 
     fn refuse(&self) -> String {
@@ -233,131 +262,6 @@ impl EpochTriggers<'_> {
         }
     }
 
-    fn column(&self, column: &str, format: SetFormat) -> String {
-        let (table, column) = (&self.target.table.name, ident(column));
-        let replicated = self.target.is_replicated();
-        let (old, new) = (self.target.keys_of("OLD"), self.target.keys_of("NEW"));
-        let (local, merge) =
-            (Writer::Local.condition(replicated), Writer::Merge.condition(replicated));
-        let changed = format!("NEW.{column} COLLATE BINARY IS NOT OLD.{column}");
-        let row = format!(
-            "EXISTS (SELECT 1 FROM {} AS t WHERE {}",
-            ident(table),
-            pairs(&self.target.keys_of("t"), &new, "=")
-        );
-        let same = format!("NOT {row} AND t.{column} COLLATE BINARY IS NEW.{column})");
-        let insert = [
-            local.to_owned(),
-            self.says_something(&column),
-            self.guard(&new),
-            same,
-            format!("({} OR {row}))", Self::is_no_empty_set(&column, format)),
-        ];
-        let update = [local.to_owned(), changed.clone(), self.guard_either(&old, &new)];
-        // An application that replicates plain tables may write whole rows.
-        let changed = if replicated { String::new() } else { changed };
-        let arrived = [merge.to_owned(), self.guard(&new)];
-        let arrived_update = [merge.to_owned(), changed, self.guard(&new)];
-        let note = self.note(NoteKind::Text, &new, &format!("NEW.{column}"));
-        let update_of = format!("UPDATE OF {column}");
-        [
-            self.trigger("insert", "BEFORE INSERT", table, &insert, &self.refuse()),
-            self.trigger("update", &format!("BEFORE {update_of}"), table, &update, &self.refuse()),
-            self.trigger("arrived_insert", "AFTER INSERT", table, &arrived, &note),
-            self.trigger(
-                "arrived_update",
-                &format!("AFTER {update_of}"),
-                table,
-                &arrived_update,
-                &note,
-            ),
-        ]
-        .concat()
-    }
-
-    /// The condition that an inserted source is not the one of a statement that does not name it.
-    fn says_something(&self, column: &str) -> String {
-        let source = self.target.table.column(self.target.source());
-        let default = source.and_then(|c| c.default.clone()).filter(|sql| is_literal(sql));
-        let default = default
-            .map(|sql| format!(" AND NEW.{column} COLLATE BINARY IS NOT {sql}"))
-            .unwrap_or_default();
-        format!("NEW.{column} IS NOT NULL{default}")
-    }
-
-    /// The condition that an inserted source is not the empty set, which a new object may have.
-    fn is_no_empty_set(column: &str, format: SetFormat) -> String {
-        let one = |sql: &str| format!("NEW.{column} COLLATE BINARY IS NOT {sql}");
-        match format {
-            SetFormat::Json => format!("({} AND {})", one("''"), one("'[]'")),
-            SetFormat::Csv | SetFormat::Lines => one("''"),
-        }
-    }
-
-    fn rows(&self, rows: &str, element: &str, key: &[String]) -> String {
-        let element = ident(element);
-        let of = |row: &str| -> Vec<String> {
-            key.iter().map(|name| format!("{row}.{}", ident(name))).collect()
-        };
-        let (old, new) = (of("OLD"), of("NEW"));
-        let (old_element, new_element) = (format!("OLD.{element}"), format!("NEW.{element}"));
-        let local = Writer::Local.condition(self.rows_replicated).to_owned();
-        let merge = Writer::Merge.condition(self.rows_replicated).to_owned();
-        let stands = format!(
-            "NOT EXISTS (SELECT 1 FROM {} AS c WHERE {} AND c.{element} COLLATE BINARY IS \
-             {new_element})",
-            ident(rows),
-            pairs(&of("c"), &new, "=")
-        );
-        let differs = old.iter().zip(&new).map(|(old, new)| format!("{new} IS NOT {old}"));
-        let differs: Vec<String> =
-            differs.chain([format!("{new_element} COLLATE BINARY IS NOT {old_element}")]).collect();
-        let differs = format!("({})", differs.join(" OR "));
-        let object = format!(
-            "EXISTS (SELECT 1 FROM {} AS t WHERE {})",
-            self.target.table.sql(),
-            pairs(&self.target.keys_of("t"), &old, "=")
-        );
-        let update_of = format!(
-            "UPDATE OF {}",
-            list(key.iter().chain([&self.element_name()]).map(|c| ident(c)))
-        );
-        let either = self.guard_either(&old, &new);
-        let arrived = self.note(NoteKind::Element, &new, &new_element);
-        let went = self.note(NoteKind::Touched, &old, "NULL");
-        let refuse = self.refuse();
-        let insert =
-            [local.clone(), format!("{new_element} IS NOT NULL"), self.guard(&new), stands];
-        let update = [local.clone(), differs, either.clone()];
-        let delete = [local, self.guard(&old), object];
-        let (before, after) = (format!("BEFORE {update_of}"), format!("AFTER {update_of}"));
-        let arrived_insert = [merge.clone(), self.guard(&new)];
-        let arrived_update = [merge.clone(), either];
-        let arrived_delete = [merge, self.guard(&old)];
-        [
-            self.trigger("insert", "BEFORE INSERT", rows, &insert, &refuse),
-            self.trigger("update", &before, rows, &update, &refuse),
-            self.trigger("delete", "BEFORE DELETE", rows, &delete, &refuse),
-            self.trigger("arrived_insert", "AFTER INSERT", rows, &arrived_insert, &arrived),
-            self.trigger(
-                "arrived_update",
-                &after,
-                rows,
-                &arrived_update,
-                &format!("{went}{arrived}"),
-            ),
-            self.trigger("arrived_delete", "AFTER DELETE", rows, &arrived_delete, &went),
-        ]
-        .concat()
-    }
-
-    fn element_name(&self) -> String {
-        match &self.target.old {
-            OldForm::Column { column, .. } => column.clone(),
-            OldForm::Rows { element, .. } => element.clone(),
-        }
-    }
-
     /// What notes objects that come, go, or change their key.
     fn objects(&self) -> String {
         let table = &self.target.table.name;
@@ -391,43 +295,18 @@ impl EpochTriggers<'_> {
     }
 }
 
+fn create_trigger(name: &str, event: &str, table: &str, when: &[String], body: &str) -> String {
+    let when: Vec<&str> = when.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    format!(
+        "CREATE TRIGGER {name} {event} ON {} WHEN {} BEGIN\n{body}END;\n",
+        ident(table),
+        when.join("\n  AND ")
+    )
+}
+
 /// The condition that columns are pairwise equal.
 fn pairs(left: &[String], right: &[String], operator: &str) -> String {
     let all: Vec<String> =
         left.iter().zip(right).map(|(a, b)| format!("{a} {operator} {b}")).collect();
     all.join(" AND ")
-}
-
-/// True for a default that is a literal: NULL, a number, a string, a blob.
-fn is_literal(sql: &str) -> bool {
-    let sql = sql.trim();
-    let quoted = |sql: &str| {
-        sql.len() >= 2
-            && sql.starts_with('\'')
-            && sql.ends_with('\'')
-            && !sql[1..sql.len() - 1].replace("''", "").contains('\'')
-    };
-    let number = sql.strip_prefix(['-', '+']).unwrap_or(sql);
-    let numeric = number.starts_with(|c: char| c.is_ascii_digit())
-        && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let blob = sql.strip_prefix(['x', 'X']).is_some_and(|rest| {
-        quoted(rest) && rest[1..rest.len() - 1].bytes().all(|b| b.is_ascii_hexdigit())
-    });
-    sql.eq_ignore_ascii_case("NULL") || quoted(sql) || numeric || blob
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_literals_go_into_a_trigger() {
-        for sql in ["NULL", "'[]'", "''", "'it''s'", "0", "-1.5", "x'00ff'"] {
-            assert!(is_literal(sql), "{sql}");
-        }
-        for sql in ["CURRENT_TIMESTAMP", "json('[]')", "'a' || 'b'", "(1)", "1+1", "x'zz'", "'", ""]
-        {
-            assert!(!is_literal(sql), "{sql}");
-        }
-    }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::cells::Cells;
 use super::cost::{Cost, Scale, Tried, Way, impossible};
+use super::index::{IndexPlan, plan_index};
 use super::resolve::{Resolved, resolve};
 use super::resolve_set::resolve_set_at;
 use super::sample::{Original, Sample};
@@ -54,8 +55,11 @@ pub struct Plan {
     pub database: String,
     /// Replicas that the bill is for.
     pub replicas: u64,
-    /// The changes, in the order in which they run.
+    /// The columns, in the order in which they are filled.
     pub changes: Vec<ChangePlan>,
+    /// The indexes, in the order in which they are built.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<IndexPlan>,
 }
 
 /// What one change will do.
@@ -115,7 +119,8 @@ impl Plan {
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
         let chosen = self.changes.iter().filter_map(ChangePlan::chosen);
-        chosen.fold(0, |sum, cost| sum.saturating_add(cost.file_bytes))
+        let columns = chosen.fold(0_u64, |sum, cost| sum.saturating_add(cost.file_bytes));
+        self.indexes.iter().fold(columns, |sum, index| sum.saturating_add(index.cost.file_bytes))
     }
 }
 
@@ -138,13 +143,17 @@ pub fn plan(path: &Path, migration: &Migration, options: &PlanOptions) -> Result
         crsqlite::register(&conn)?;
     }
     let mut planner = Planner { migration: migration.id.as_str(), options, rows: BTreeMap::new() };
-    let mut changes = Vec::new();
+    let (mut changes, mut indexes) = (Vec::new(), Vec::new());
     for (index, change) in migration.changes.iter().enumerate() {
         let change = match change {
             Change::Column(change) => change,
             Change::OrSet(_) => {
                 let set = resolve_set_at(&conn, migration, index)?;
                 changes.push(plan_set(&conn, &set, options)?);
+                continue;
+            }
+            Change::Index(change) => {
+                indexes.push(plan_index(&conn, migration, index, change)?);
                 continue;
             }
         };
@@ -156,6 +165,7 @@ pub fn plan(path: &Path, migration: &Migration, options: &PlanOptions) -> Result
         database: path.display().to_string(),
         replicas: planner.replicas(),
         changes,
+        indexes,
     })
 }
 

@@ -42,15 +42,16 @@ impl RowSql {
 
 /// Copies the rows of one stretch, and ends the stretch where it has enough bytes.
 pub(super) fn copy_rows(
-    original: Original<'_>,
+    conn: &Connection,
+    table: &Table,
     sample: &Connection,
     chunk: &mut Range,
 ) -> rusqlite::Result<u64> {
-    let range = RangeSql::new(&original.target.table.scan);
+    let range = RangeSql::new(&table.scan);
     let terms = range.terms.len();
-    let sql = RowSql::new(&original.target.table, &range, chunk.bounded());
+    let sql = RowSql::new(table, &range, chunk.bounded());
     let mut insert = sample.prepare_cached(&sql.insert)?;
-    let mut statement = original.conn.prepare_cached(&sql.select)?;
+    let mut statement = conn.prepare_cached(&sql.select)?;
     let mut rows = statement.query(rusqlite::params_from_iter(chunk.parameters()))?;
     let (mut copied, mut bytes) = (0, 0);
     let mut end: Option<Position> = None;

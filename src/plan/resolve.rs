@@ -5,7 +5,9 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::triggers::{UserTrigger, user_triggers};
-use super::{PlanError, ResolvedSet, choose, resolve_set, resolve_shipped_set};
+use super::{
+    PlanError, ResolvedIndex, ResolvedSet, choose, resolve_index, resolve_set, resolve_shipped_set,
+};
 use crate::db::{Datum, Environment, Table, environment, expr, quote::ident};
 use crate::layout::crsqlite::{self, CrTable};
 use crate::layout::{Delivery, Layout, Target};
@@ -18,6 +20,8 @@ pub enum ResolvedChange {
     Column(Box<Resolved>),
     /// A set to translate.
     OrSet(Box<ResolvedSet>),
+    /// An index to build.
+    Index(Box<ResolvedIndex>),
 }
 
 impl ResolvedChange {
@@ -26,7 +30,7 @@ impl ResolvedChange {
     pub fn column(&self) -> Option<&Resolved> {
         match self {
             Self::Column(column) => Some(column),
-            Self::OrSet(_) => None,
+            Self::OrSet(_) | Self::Index(_) => None,
         }
     }
 }
@@ -45,6 +49,10 @@ pub fn resolve_change(
         Change::OrSet(change) => {
             let set = resolve_set(conn, migration, index, change)?;
             Ok(ResolvedChange::OrSet(Box::new(set)))
+        }
+        Change::Index(change) => {
+            let index = resolve_index(conn, migration, index, change)?;
+            Ok(ResolvedChange::Index(Box::new(index)))
         }
     }
 }
@@ -129,6 +137,7 @@ pub fn resolve_shipped_change(
         Change::OrSet(_) => {
             Ok(ResolvedChange::OrSet(Box::new(resolve_shipped_set(conn, migration, index)?)))
         }
+        Change::Index(_) => resolve_change(conn, migration, index),
     }
 }
 
@@ -193,7 +202,7 @@ fn site<'m>(
 ) -> Result<Site<'m>, PlanError> {
     let change = match &migration.changes[index] {
         Change::Column(change) => change,
-        Change::OrSet(_) => return Err(no_column(migration, index)),
+        Change::OrSet(_) | Change::Index(_) => return Err(no_values(migration, index)),
     };
     let at = |key: &str| migration.at(index, key);
     let environment = environment(conn)?;
@@ -210,12 +219,16 @@ fn site<'m>(
     Ok(Site { change, environment, table, existing, layout })
 }
 
-/// Refuses what is done with columns only.
-pub(super) fn no_column(migration: &Migration, index: usize) -> PlanError {
+/// Refuses what is done with values only, of a change that has none: an index; or of another kind
+/// than the caller takes.
+#[must_use]
+pub fn no_values(migration: &Migration, index: usize) -> PlanError {
+    let kind = migration.changes.get(index).map_or("column", Change::kind);
     PlanError::refused(
         migration.at(index, "kind"),
-        "kind = \"or_set\" has no column",
-        "this is a fault of dotfill",
+        format!("kind = {kind:?} has no values of a column that could be exported or applied"),
+        "each replica makes it for itself: `dotfill run` on every one; give it a migration of its \
+         own where columns or sets are to be shipped",
     )
 }
 

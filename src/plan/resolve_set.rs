@@ -94,7 +94,7 @@ pub fn resolve_set_at(
 ) -> Result<ResolvedSet, PlanError> {
     match migration.changes.get(index) {
         Some(Change::OrSet(change)) => resolve_set(conn, migration, index, change),
-        Some(Change::Column(_)) | None => Err(PlanError::refused(
+        Some(Change::Column(_) | Change::Index(_)) | None => Err(PlanError::refused(
             migration.at(index, "kind"),
             "it is no set",
             "this is a fault of dotfill",

@@ -115,6 +115,7 @@ fn connect(path: &Path) -> Result<Connection, DbError> {
     Ok(conn)
 }
 
+/// A new database with the page size, vacuuming and encoding of `original`.
 pub(super) fn create(original: &Connection, path: &Path) -> Result<Connection, DbError> {
     let what = "make the plan's sample";
     let encoding: String =
@@ -191,7 +192,7 @@ fn copy_chunks(original: Original<'_>, sample: &Connection, rows_max: u64) -> Re
     sample.execute_batch("BEGIN").doing(&what)?;
     let mut copied = 0;
     for mut chunk in chunks(conn, &target.table, rows, rows_max)? {
-        copied += copy_rows(original, sample, &mut chunk).doing(&what)?;
+        copied += copy_rows(conn, &target.table, sample, &mut chunk).doing(&what)?;
         if let Layout::CrSqlite(cr) = &target.layout {
             copy_clock(original, cr, sample, &chunk).doing(&what)?;
         }

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use super::PlanError;
+use super::resolve_index::{Found, one_line, resolve_index};
 use crate::db::quote::ident;
 use crate::db::{self, Access, DbError, Table, environment};
 use crate::layout::crsqlite::{self, CrTable};
@@ -50,6 +51,14 @@ pub fn schema(path: &Path, migration: &Migration) -> Result<Vec<SchemaStatement>
                 let exists = |name: &str| Table::read(&conn, name).is_ok();
                 let have = (exists(&change.adds), exists(&change.removes));
                 statements.extend(set(&table, change, replicated, have));
+            }
+            Change::Index(change) => {
+                let resolved = resolve_index(&conn, migration, index, change)?;
+                statements.push(SchemaStatement {
+                    table: resolved.target.table.name.clone(),
+                    sql: format!("{};\n", one_line(&resolved.target.create())),
+                    exists: resolved.found == Found::Same,
+                });
             }
         }
     }

@@ -6,7 +6,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::db::quote::{ident, list};
-use crate::db::{Datum, DbError, Doing, KeyKind, Table, encode};
+use crate::db::{Datum, DbError, Doing, KeyKind, ScanKey, Table, encode};
 use crate::layout::RangeSql;
 
 /// A place in the order of a table: the values of its scan key.
@@ -187,9 +187,13 @@ const STRIDES_MAX: u32 = 240;
 #[derive(Debug)]
 pub struct Splitter<'a> {
     conn: &'a Connection,
-    terms: usize,
+    range: RangeSql,
+    scan: ScanKey,
+    table: String,
     rows: u64,
     after: Option<Position>,
+    /// The last row that is cut, where there is one.
+    end: Option<Position>,
     step: [String; 2],
     rest: [String; 2],
     left: [String; 2],
@@ -206,47 +210,71 @@ impl<'a> Splitter<'a> {
     /// Cuts `table` into ranges of `rows` rows, beginning after `after`.
     #[must_use]
     pub fn new(conn: &'a Connection, table: &Table, rows: u64, after: Option<Position>) -> Self {
-        let range = RangeSql::new(&table.scan);
-        let terms = range.terms.join(", ");
+        let statements = [String::new(), String::new()];
+        let mut splitter = Self {
+            conn,
+            range: RangeSql::new(&table.scan),
+            scan: table.scan.clone(),
+            table: table.sql(),
+            rows,
+            after,
+            end: None,
+            step: statements.clone(),
+            rest: statements.clone(),
+            left: statements,
+            integer: table.key_kind == KeyKind::Integer,
+            strides: (i64::MIN, 0),
+            strides_next: STRIDES,
+        };
+        splitter.prepare();
+        splitter
+    }
+
+    /// Ends at the row that is the last one now: rows that are appended meanwhile are left out, so that
+    /// there is an end however fast others insert.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub fn until_now(mut self) -> Result<Self, DbError> {
+        let end = self.seek(&self.rest[0], &[])?;
+        // Of an empty table nothing is left in any case.
+        self.end = Some(end.unwrap_or_else(|| Position(vec![Datum::Null; self.scan.terms.len()])));
+        self.prepare();
+        Ok(self)
+    }
+
+    fn prepare(&mut self) {
+        let Self { range, table, rows, .. } = self;
+        let (terms, ends) = (range.terms.join(", "), self.end.is_some());
+        let within = |bounded: bool| {
+            if ends { range.within(bounded) } else { range.after(bounded).to_owned() }
+        };
         let walk = |bounded: bool| {
             format!(
-                "SELECT {terms} FROM {} WHERE {} ORDER BY {} LIMIT 1 OFFSET {}",
-                table.sql(),
-                range.after(bounded),
+                "SELECT {terms} FROM {table} WHERE {} ORDER BY {} LIMIT 1 OFFSET {}",
+                within(bounded),
                 range.order,
                 rows.saturating_sub(1)
             )
         };
-        let end: Vec<String> = table
+        let backwards: Vec<String> = self
             .scan
             .terms
             .iter()
             .map(|t| format!("{}{}", t.sql, if t.descending { "" } else { " DESC" }))
             .collect();
+        let backwards = backwards.join(", ");
         let last = |bounded: bool| {
-            format!(
-                "SELECT {terms} FROM {} WHERE {} ORDER BY {} LIMIT 1",
-                table.sql(),
-                range.after(bounded),
-                end.join(", ")
-            )
+            let within = within(bounded);
+            format!("SELECT {terms} FROM {table} WHERE {within} ORDER BY {backwards} LIMIT 1")
         };
         let left = |bounded: bool| {
-            let (table, after) = (table.sql(), range.after(bounded));
-            format!("SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {after} LIMIT {rows})")
+            let within = within(bounded);
+            format!("SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {within} LIMIT {rows})")
         };
-        Self {
-            conn,
-            terms: range.terms.len(),
-            rows,
-            after,
-            step: [walk(false), walk(true)],
-            rest: [last(false), last(true)],
-            left: [left(false), left(true)],
-            integer: table.key_kind == KeyKind::Integer,
-            strides: (i64::MIN, 0),
-            strides_next: STRIDES,
-        }
+        self.step = [walk(false), walk(true)];
+        self.rest = [last(false), last(true)];
+        self.left = [left(false), left(true)];
     }
 
     /// The next range; `None` after the last row.
@@ -258,11 +286,12 @@ impl<'a> Splitter<'a> {
             return Ok(Some(range));
         }
         let bounded = usize::from(self.after.is_some());
-        let found = match self.seek(&self.step[bounded])? {
+        let bounds = self.bounds(true);
+        let found = match self.seek(&self.step[bounded], &bounds)? {
             Some(through) => Some((through, self.rows)),
             // Fewer rows are left. A rate limit is charged for what is said here, so they are counted.
-            None => match self.seek(&self.rest[bounded])? {
-                Some(through) => Some((through, self.count_rest(bounded)?)),
+            None => match self.seek(&self.rest[bounded], &bounds)? {
+                Some(through) => Some((through, self.count_rest(bounded, &bounds)?)),
                 None => None,
             },
         };
@@ -298,7 +327,7 @@ impl<'a> Splitter<'a> {
         let dense = walked.rows.saturating_mul(10) >= to.abs_diff(*from).saturating_mul(9);
         if dense
             && *to >= self.strides.0
-            && let Some(Position(last)) = self.seek(&self.rest[0])?
+            && let Some(Position(last)) = self.seek(&self.rest[0], &self.bounds(false))?
             && let [Datum::Integer(last)] = last.as_slice()
         {
             self.strides.0 = *last;
@@ -311,23 +340,27 @@ impl<'a> Splitter<'a> {
         Ok(())
     }
 
+    /// The values for the parameters of a statement: the place that was reached, where it is `bounded`
+    /// by that, and the end.
+    fn bounds(&self, bounded: bool) -> Vec<Datum> {
+        let after = self.after.iter().filter(|_| bounded);
+        after.chain(&self.end).flat_map(|position| position.0.iter().cloned()).collect()
+    }
+
     /// The rows that are left, of which there are fewer than a range has.
-    fn count_rest(&self, bounded: usize) -> Result<u64, DbError> {
-        let after = self.after.iter().flat_map(|position| position.0.iter());
+    fn count_rest(&self, bounded: usize, bounds: &[Datum]) -> Result<u64, DbError> {
         self.conn
             .prepare_cached(&self.left[bounded])
-            .and_then(|mut s| s.query_row(rusqlite::params_from_iter(after), |row| row.get(0)))
+            .and_then(|mut s| s.query_row(rusqlite::params_from_iter(bounds), |row| row.get(0)))
             .doing("count the last rows")
     }
 
-    fn seek(&self, sql: &str) -> Result<Option<Position>, DbError> {
-        let bounded = sql.contains("?1");
-        let after = self.after.iter().filter(|_| bounded).flat_map(|position| position.0.iter());
+    fn seek(&self, sql: &str, bounds: &[Datum]) -> Result<Option<Position>, DbError> {
         self.conn
             .prepare_cached(sql)
             .and_then(|mut s| {
-                s.query_row(rusqlite::params_from_iter(after), |row| {
-                    Position::from_row(row, self.terms)
+                s.query_row(rusqlite::params_from_iter(bounds), |row| {
+                    Position::from_row(row, self.scan.terms.len())
                 })
                 .optional()
             })

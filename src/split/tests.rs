@@ -16,6 +16,24 @@ fn ranges(schema: &str, rows: u64) -> (Connection, Table, Vec<Range>) {
     (conn, table, found)
 }
 
+/// The same, where rows are added behind the last one while it is cut.
+fn ranges_until_now(schema: &str, behind: &str, rows: u64) -> (Connection, Table, Vec<Range>) {
+    let conn = Connection::open_in_memory().expect("memory");
+    conn.execute_batch(schema).expect("schema");
+    let table = Table::read(&conn, "t").expect("table");
+    let mut splitter = Splitter::new(&conn, &table, rows, None).until_now().expect("an end");
+    let mut found = Vec::new();
+    for i in 0..2000 {
+        conn.execute_batch(&behind.replace('?', &i.to_string())).expect(behind);
+        let Some(range) = splitter.next_range().expect("split") else {
+            drop(splitter);
+            return (conn, table, found);
+        };
+        found.push(range);
+    }
+    panic!("the splitter does not end");
+}
+
 fn covered(schema: &str, rows: u64) {
     let (conn, table, found) = ranges(schema, rows);
     let sql = RangeSql::new(&table.scan);
@@ -51,6 +69,37 @@ fn every_kind_of_key_is_covered() {
             covered(&schema, rows);
         }
     }
+}
+
+#[test]
+fn rows_behind_the_last_one_of_the_beginning_are_left_out() {
+    for (keys, values, behind) in [
+        ("id INTEGER PRIMARY KEY, v", "i, 1", "?1000 + 5000, 1"),
+        ("id INTEGER PRIMARY KEY, v", "i * 7, 1", "?1000 + 50000, 1"),
+        ("id TEXT PRIMARY KEY, v", "'k' || i, 1", "'a?', 1"),
+        ("a, b, PRIMARY KEY (a, b)) WITHOUT ROWID; --", "i % 7, 'x' || i", "8, '?'"),
+        ("a, b, PRIMARY KEY (a DESC, b)) WITHOUT ROWID; --", "i % 7, 'x' || i", "-1, '?'"),
+    ] {
+        let schema =
+            format!("CREATE TABLE t ({keys});\nINSERT INTO t {MANY} SELECT {values} FROM n;");
+        for rows in [1, 7, 1003, 5000] {
+            let insert = format!("INSERT INTO t VALUES ({behind})");
+            let (conn, table, found) = ranges_until_now(&schema, &insert, rows);
+            let sql = RangeSql::new(&table.scan);
+            let mut seen = 0;
+            for range in &found {
+                let within = sql.within(range.bounded());
+                let count = format!("SELECT count(*) FROM t WHERE {within}");
+                let parameters: Vec<_> = range.parameters().collect();
+                let count: i64 =
+                    conn.query_row(&count, parameters.as_slice(), |r| r.get(0)).expect("range");
+                seen += count;
+            }
+            assert_eq!(seen, 1003, "{keys}, {rows}");
+        }
+    }
+    let empty = "CREATE TABLE t (id INTEGER PRIMARY KEY)";
+    assert!(ranges_until_now(empty, "INSERT INTO t VALUES (?)", 10).2.is_empty());
 }
 
 #[test]

@@ -21,11 +21,16 @@
 //! - `_dotfill_sets`: per change of kind `or_set`, its tables and view, and which of the tables we
 //!   made. `_dotfill_dirty_<n>` holds the keys of noted objects there, `_dotfill_frontier_<n>` the last
 //!   key that the fill has passed, for the view.
+//! - `_dotfill_indexes(n, name, made)`: per change of kind `index`, the index, and whether we built it:
+//!   written in the transaction that builds it, so that `rollback` never drops somebody else's. In
+//!   `_dotfill_changes` such a change has the index's name as its column.
 //! - `_dotfill_outcomes(change_n, outcome, reason, writes)`: how many old-format writes that arrived in
 //!   a closed epoch were decided, and how. Beside it, while a set is between its modes:
 //!   `_dotfill_oldwrite_<n>` (such writes, pending), `_dotfill_cohort_<n>` (objects whose epoch is
 //!   closed before that of the others), `_dotfill_merging` (see `phase/triggers.rs`),
-//!   `_dotfill_touched_<n>` and `_dotfill_disagree_<n>` (see `phase/validator.rs`).
+//!   `_dotfill_touched_<n>` and `_dotfill_disagree_<n>` (see `phase/validator.rs`). Once a closed epoch
+//!   has ended, the triggers `_dotfill_kept_<id>_<position>_*` stay, also when the migration is
+//!   forgotten, and with them `_dotfill_merging`, where they look at it (`phase/triggers/kept.rs`).
 //! - `_dotfill_modes(migration, mode, cohort_percent)`: where a migration of sets stands; a migration
 //!   without a row is in `read-old-write-old`.
 //! - `_dotfill_quarantine(id, at, migration, change_n, source, identity, object, reason, detail,
@@ -38,7 +43,7 @@
 //!   misses arrives) or `held` (until an operator replays or drops its row in quarantine); the
 //!   operation itself, which weighs `bytes`, is kept while it is buffered (one that was refused or is
 //!   held is in its row of the quarantine). `announced` is 0 from a re-admission until its decision
-//!   was handed on.
+//!   was handed on. The newest million rows are kept, and older ones that wait.
 //! - `_dotfill_missing(seq, what)`: what the buffered operation `seq` waits for.
 //!
 //! - `_dotfill_shipped`: per migration whose rows are shipped while it runs, how far: a file of the
@@ -78,6 +83,7 @@
 
 mod applied;
 mod change;
+mod indexes;
 mod mode;
 mod quarantine;
 mod schema;
@@ -86,14 +92,15 @@ mod shipped;
 
 pub use applied::AppliedRow;
 pub use change::{ChangeRow, Counters, MigrationRow, Phase};
+pub use indexes::IndexRow;
 pub use mode::{Mode, ModeRow};
 pub use quarantine::{
     QuarantineFilter, QuarantineRow, QuarantineSource, QuarantineStatus, Refusal,
     buffered_operations, forget_refusals,
 };
 pub use schema::{
-    SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_quarantine, knows_runner,
-    knows_sets, knows_shipped, next_change_number,
+    SCHEMA_VERSION, create, drop_all, exists, knows_applied, knows_indexes, knows_quarantine,
+    knows_runner, knows_sets, knows_shipped, next_change_number, tables_in_use,
 };
 pub use sets::SetRow;
 pub use shipped::ShippedRow;

@@ -6,7 +6,7 @@ use crate::db::quote::ident;
 use crate::db::{DbError, Doing};
 
 /// The version of the tables that this build creates. It reads versions 1 and 2 as well: version 1
-/// knows nothing of applied deltas, version 2 nothing of shipped ones, of runners, of sets, their
+/// knows nothing of applied deltas, version 2 nothing of shipped ones, of runners, of indexes, of sets, their
 /// modes, operations and quarantine. Whoever takes a lease brings a database to this version first.
 pub const SCHEMA_VERSION: i64 = 3;
 
@@ -125,6 +125,15 @@ CREATE TABLE _dotfill_sets (
 );
 ";
 
+/// What changes of kind `index` have built; new in version 3.
+const INDEXES: &str = "
+CREATE TABLE _dotfill_indexes (
+  n INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  made INTEGER NOT NULL CHECK (made IN (0, 1))
+);
+";
+
 /// What version 3 added for closed epochs: how many old writes were decided, and how.
 const OUTCOMES: &str = "
 CREATE TABLE _dotfill_outcomes (
@@ -160,7 +169,8 @@ CREATE TABLE _dotfill_runner (
 ";
 
 /// Brings the tables from version 2 to 3; a new database gets them from here too.
-const VERSION_3: [&str; 7] = [SHIPPED, RUNNER, MODES, QUARANTINE, OPERATIONS, SETS, OUTCOMES];
+const VERSION_3: [&str; 8] =
+    [SHIPPED, RUNNER, MODES, QUARANTINE, OPERATIONS, SETS, OUTCOMES, INDEXES];
 
 const OTHERS: &str = "
 CREATE TABLE _dotfill_lease (
@@ -242,6 +252,14 @@ pub fn knows_quarantine(conn: &Connection) -> Result<bool, DbError> {
 /// # Errors
 /// As [`exists`].
 pub fn knows_sets(conn: &Connection) -> Result<bool, DbError> {
+    knows_shipped(conn)
+}
+
+/// True where the tables know of indexes.
+///
+/// # Errors
+/// As [`exists`].
+pub fn knows_indexes(conn: &Connection) -> Result<bool, DbError> {
     knows_shipped(conn)
 }
 
@@ -329,12 +347,13 @@ pub fn next_change_number(conn: &Connection) -> Result<i64, DbError> {
     .doing("number a change")
 }
 
-/// Drops all tables of ours. The caller holds a write transaction and knows that no migration is
-/// left.
+/// Drops all tables of ours, but for those that a trigger looks at which has stayed. The caller holds
+/// a write transaction and knows that no migration is left.
 ///
 /// # Errors
 /// When a table cannot be dropped.
 pub fn drop_all(conn: &Connection) -> Result<(), DbError> {
+    let stay = tables_in_use(conn)?;
     let names: Vec<String> = conn
         .prepare(
             "SELECT name FROM sqlite_schema WHERE type = 'table' \
@@ -342,10 +361,26 @@ pub fn drop_all(conn: &Connection) -> Result<(), DbError> {
         )
         .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
         .doing("list dotfill's tables")?;
-    for name in names {
-        conn.execute_batch(&format!("DROP TABLE {}", ident(&name))).doing("drop our tables")?;
+    for name in names.iter().filter(|name| !stay.contains(name)) {
+        conn.execute_batch(&format!("DROP TABLE {}", ident(name))).doing("drop our tables")?;
     }
     Ok(())
+}
+
+/// Tables of ours that triggers look at which stay when a migration is forgotten: without them every
+/// write that fires such a trigger would fail.
+///
+/// # Errors
+/// When the schema cannot be read.
+pub fn tables_in_use(conn: &Connection) -> Result<Vec<String>, DbError> {
+    conn.prepare(
+        "SELECT t.name FROM sqlite_schema AS t WHERE t.type = 'table' \
+         AND t.name LIKE '\\_dotfill\\_%' ESCAPE '\\' AND EXISTS (SELECT 1 FROM sqlite_schema AS k \
+         WHERE k.type = 'trigger' AND k.name LIKE '\\_dotfill\\_kept\\_%' ESCAPE '\\' \
+         AND instr(k.sql, t.name) > 0) ORDER BY t.name",
+    )
+    .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+    .doing("look for tables that triggers look at")
 }
 
 #[cfg(test)]
@@ -427,6 +462,7 @@ INSERT INTO _dotfill_changes VALUES
             DROP TABLE _dotfill_modes; DROP TABLE _dotfill_quarantine;
             DROP TABLE _dotfill_missing; DROP TABLE _dotfill_operations;
             DROP TABLE _dotfill_sets; DROP TABLE _dotfill_outcomes;
+            DROP TABLE _dotfill_indexes;
             UPDATE _dotfill_meta SET value = 2 WHERE key = 'schema_version'";
         conn.execute_batch(second).expect("version 2");
         assert!(knows_applied(&conn).expect("a version"));

@@ -18,7 +18,7 @@ use crate::phase::outcome::{self, OutcomeCount};
 use crate::phase::pending::pending_count;
 use crate::phase::validator;
 use crate::state::{
-    self, ChangeRow, MigrationRow, Mode, ModeRow, Phase, QuarantineFilter, QuarantineRow,
+    self, ChangeRow, IndexRow, MigrationRow, Mode, ModeRow, Phase, QuarantineFilter, QuarantineRow,
 };
 use crate::write::{dirty_rows, pending_rows};
 
@@ -175,7 +175,14 @@ fn status(conn: &Connection, row: MigrationRow) -> Result<MigrationStatus, DbErr
     };
     let owner = holder.as_ref().and_then(Holder::owner);
     let events = state::events(conn, &row.id, EVENTS)?;
-    let sum = |count: fn(&ChangeRow) -> u64| changes.iter().map(count).sum();
+    let mut filled = Vec::new();
+    for change in &changes {
+        // An index has no rows of its own to fill.
+        if IndexRow::read(conn, change.n)?.is_none() {
+            filled.push(change);
+        }
+    }
+    let sum = |count: fn(&ChangeRow) -> u64| filled.iter().map(|change| count(change)).sum();
     Ok(MigrationStatus {
         mode: has_sets(&row).then_some(mode.mode),
         cohort_percent: mode.cohort_percent,

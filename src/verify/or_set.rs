@@ -10,9 +10,13 @@
 //! was published. Then its adds are state that is on its way by other means. In a closed epoch
 //! nothing is derived: what differs is claimed.
 
+mod groups;
+
 use std::collections::{BTreeMap, HashMap};
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
+
+use groups::{decode, encode_key, groups, is_dot};
 
 use super::tree::{field, hash, leaf_of};
 use super::{LeafSet, RangeDigest, RangeProof, RowFacts};
@@ -64,9 +68,6 @@ struct Wanted {
     source: Vec<u8>,
     met: bool,
 }
-
-/// The adds of one key, as they are there.
-type Group = (Vec<Datum>, Vec<(Datum, Datum)>);
 
 /// Proves ranges of one target through one connection.
 #[derive(Debug)]
@@ -391,53 +392,4 @@ pub fn set_shape(target: &SetTarget) -> String {
         field(&mut hasher, key.affinity.declaration());
     }
     hasher.finalize().to_hex()[..16].to_owned()
-}
-
-fn encode_key(key: &[Datum], out: &mut Vec<u8>) {
-    for value in key {
-        encode(value.as_ref(), out);
-    }
-}
-
-fn is_dot(datum: &Datum, dot: Dot) -> bool {
-    matches!(datum, Datum::Blob(bytes) if bytes[..] == dot.0[..])
-}
-
-fn decode(mut bytes: &[u8]) -> Vec<Datum> {
-    let mut key = Vec::new();
-    while let Some((datum, rest)) = Datum::decode(bytes) {
-        key.push(datum);
-        bytes = rest;
-    }
-    key
-}
-
-/// The adds of a range, key by key.
-fn groups(conn: &Connection, sql: &SetSql, bounds: &Bounds) -> Result<Vec<Group>, DbError> {
-    let what = "read the adds";
-    let keys = sql.keys();
-    let text = sql.adds_in(bounds.after.is_some(), bounds.through.is_some());
-    let mut statement = conn.prepare_cached(text).doing(what)?;
-    let mut rows = statement.query(rusqlite::params_from_iter(bounds.parameters())).doing(what)?;
-    let mut groups: Vec<Group> = Vec::new();
-    while let Some(row) = rows.next().doing(what)? {
-        let add = (row.get(keys).doing(what)?, row.get(keys + 1).doing(what)?);
-        match groups.last_mut() {
-            Some((key, adds)) if has_key(row, key).doing(what)? => adds.push(add),
-            _ => {
-                let key = (0..keys).map(|i| row.get(i)).collect::<Result<_, _>>().doing(what)?;
-                groups.push((key, vec![add]));
-            }
-        }
-    }
-    Ok(groups)
-}
-
-fn has_key(row: &Row<'_>, key: &[Datum]) -> rusqlite::Result<bool> {
-    for (i, value) in key.iter().enumerate() {
-        if row.get_ref(i)? != value.as_ref() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

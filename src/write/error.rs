@@ -32,6 +32,16 @@ pub enum WriteError {
     /// The old form of a set could not be read, or holds something that is no element.
     #[error(transparent)]
     Set(Box<SetError>),
+    /// An index cannot be built, or is not what its table holds.
+    #[error("index {index} of table {table}: {problem}")]
+    Index {
+        /// The index.
+        index: String,
+        /// The table.
+        table: String,
+        /// What stands in its way, with the remedy.
+        problem: String,
+    },
     /// The expression or a constraint failed for one row.
     #[error(
         "table {table}, row ({key}): {message}; correct the row or the expression, or set \

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
@@ -84,6 +84,14 @@ pub fn connect(path: &Path, extension: Option<&Path>) -> Result<Connection, DbEr
 fn count_pages(_: &mut Wal, pages: std::ffi::c_int) -> rusqlite::Result<()> {
     WAL_PAGES.set(u64::try_from(pages).unwrap_or(0));
     Ok(())
+}
+
+impl<T> Committed<T> {
+    /// The same with another value.
+    pub fn map<U>(self, value: impl FnOnce(T) -> U) -> Committed<U> {
+        let Self { value: before, hold, was_busy, foreign, stop } = self;
+        Committed { value: value(before), hold, was_busy, foreign, stop }
+    }
 }
 
 impl<'a> Session<'a> {
@@ -252,6 +260,27 @@ impl<'a> Session<'a> {
             foreign,
             stop: fence == Fence::StopRequested,
         })
+    }
+
+    /// As [`Self::transact`], for a `body` of one long statement: a signal ends it at once, with
+    /// nothing written, instead of after the transaction.
+    ///
+    /// # Errors
+    /// As [`Self::transact`]; an error of `SQLite` that says so where the signal has come.
+    pub fn transact_interruptible<T>(
+        &mut self,
+        body: impl FnOnce(&Connection) -> Result<T, WriteError>,
+    ) -> Result<Committed<T>, WriteError> {
+        /// Instructions of `SQLite`'s machine between two looks at the signal.
+        const INSTRUCTIONS: i32 = 10_000;
+        let cancel = Arc::clone(&self.cancel);
+        let what = "listen for signals";
+        self.conn
+            .progress_handler(INSTRUCTIONS, Some(move || cancel.load(Ordering::Relaxed)))
+            .doing(what)?;
+        let result = self.transact(body);
+        self.conn.progress_handler(0, None::<fn() -> bool>).doing(what)?;
+        result
     }
 
     /// Gives the lease back.

@@ -119,6 +119,13 @@ impl Running {
         Output::new(&child.wait_with_output().unwrap())
     }
 
+    /// SIGKILL: the process ends without a chance to say or do anything.
+    pub fn kill(mut self) {
+        let mut child = self.child.take().expect("taken once only");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// SIGINT, as Ctrl-C sends it; then what the process left behind.
     pub fn interrupt(mut self) -> Output {
         let child = self.child.take().expect("taken by interrupt only");

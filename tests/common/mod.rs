@@ -13,7 +13,7 @@ mod records;
 mod replica;
 mod shell;
 
-pub use command::{Output, dotfill, follow, migration_file, start};
+pub use command::{Output, Running, dotfill, follow, migration_file, start};
 pub use corrosion::{ACTOR, catch_up, corrosion_tables, miss, receive_part};
 pub use eventually::eventually;
 pub use extension::extension;

@@ -107,7 +107,7 @@ pub struct Replica {
     pub held: Vec<Held>,
     /// True once dotfill has run.
     pub begun: bool,
-    /// False while a first run was interrupted.
+    /// False where nothing is proven yet: the first run was interrupted.
     pub filled: bool,
     pub mode: Mode,
     pub percent: u8,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../common/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "shared with tests that need more of it")]
 mod common;
 mod scenario;
 

@@ -9,11 +9,11 @@ use dotfill::monitor::{Monitor, Progress, Quiet, Stage};
 use crate::common::plain_db;
 use crate::set::{PROJECTS, SetJob, rows, tags};
 
-const ROWS: &str =
-    "WITH RECURSIVE i(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < 150000)
+const ROWS: &str = "WITH RECURSIVE i(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < 500)
     INSERT INTO projects (id, tags) SELECT i, '[\"a\", \"b' || (i % 3) || '\", \"c\"]' FROM i;";
 
-/// Asks the job to end as soon as it proves.
+/// Asks the job to end as soon as it proves: the command hears of it before the proof begins, however
+/// few objects there are.
 struct AtTheProof(Arc<AtomicBool>);
 
 impl Monitor for AtTheProof {
@@ -29,11 +29,7 @@ impl Monitor for AtTheProof {
 #[test]
 fn run_and_close_end_and_continue() {
     let db = plain_db(&format!("{PROJECTS};{ROWS}"));
-    let job = || {
-        let mut job = SetJob::new(db.db(), tags("json", ""));
-        job.options.tuning.batch_rows_max = 20_000;
-        job
-    };
+    let job = || SetJob::new(db.db(), tags("json", ""));
     let stopped = job();
     let report = stopped.try_run(&AtTheProof(Arc::clone(&stopped.options.cancel))).unwrap();
     assert_eq!(report.outcome, Outcome::Interrupted, "{report:?}");

@@ -4,16 +4,15 @@ use std::path::Path;
 
 use super::again::AgainKeys;
 use super::chain::is_of;
+use super::ready::Ready;
 use super::report::ApplyReport;
 use super::{Apply, Change, Replica};
-use crate::db::Table;
 use crate::delta::{ChainHeader, ChainStats, Scope};
 use crate::engine::job::Job;
-use crate::engine::ready::Ready;
 use crate::engine::{RunError, shapes};
 use crate::layout::Overwrite;
 use crate::layout::crsqlite::CrTable;
-use crate::plan::ResolvedChange;
+use crate::plan::{ResolvedChange, no_values};
 use crate::state::{AppliedRow, MigrationRow, Phase};
 use crate::write::{WriteError, prepare, prepare_fed_set, prepare_set};
 
@@ -51,7 +50,7 @@ impl<'r, 'a> Apply<'r, 'a> {
                 ready.change_mut().rows_total = total.copied().unwrap_or(0);
                 ready.change_mut().counters.rows_passed = 0;
             }
-            let objects = CrTable::find(job.session.conn(), table_of(&ready))?;
+            let objects = CrTable::find(job.session.conn(), ready.table())?;
             changes.push(Change { ready, objects, is_shipped, overwrite });
         }
         let reached = if partial { None } else { Some(reached(job, folder)?) };
@@ -101,6 +100,7 @@ fn prepare_again(job: &mut Job<'_>, index: usize, replica: Replica) -> Result<Re
                 prepare_fed_set(session, set, &id, index).map(Ready::OrSet)
             }
             ResolvedChange::OrSet(set) => prepare_set(session, set, &id, index).map(Ready::OrSet),
+            ResolvedChange::Index(_) => return Err(no_values(job.migration, index).into()),
         };
         match ready {
             Err(WriteError::SchemaChanged) => job.session.accept_schema()?,
@@ -108,11 +108,4 @@ fn prepare_again(job: &mut Job<'_>, index: usize, replica: Replica) -> Result<Re
         }
     }
     Err(WriteError::SchemaChanged.into())
-}
-
-fn table_of(ready: &Ready) -> &Table {
-    match ready {
-        Ready::Column(ready) => &ready.target.table,
-        Ready::OrSet(ready) => &ready.target.table,
-    }
 }

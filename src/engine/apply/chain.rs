@@ -16,7 +16,7 @@ use crate::delta::{
 use crate::engine::proof::reader;
 use crate::engine::{RunError, shapes};
 use crate::migration::{Change, Migration};
-use crate::plan::{PlanError, resolve_shipped, resolve_shipped_set};
+use crate::plan::{PlanError, no_values, resolve_shipped, resolve_shipped_set};
 use crate::state::AppliedRow;
 
 /// How often a signal is looked for while a stream has not begun.
@@ -133,6 +133,7 @@ pub(super) fn check_shapes(
                 let target = resolve_shipped_set(&conn, migration, index)?.target;
                 (target.table.sql(), shapes::misfit_of_set(shape, &target))
             }
+            Some(Change::Index(_)) => return Err(no_values(migration, index).into()),
             Some(Change::Column(_)) | None => {
                 let target = resolve_shipped(&mut conn, migration, index)?.target;
                 (target.table.sql(), shapes::misfit(shape, &target))

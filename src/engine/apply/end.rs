@@ -1,11 +1,11 @@
 //! What is recorded when the chain has ended, or the job has.
 
+use super::ready::Ready;
 use super::report::ApplyReport;
 use super::{Apply, Replica, sets};
 use crate::engine::drain::drain_all;
 use crate::engine::fed::is_noted;
 use crate::engine::proof::reader;
-use crate::engine::ready::Ready;
 use crate::engine::subject::Subject;
 use crate::engine::{RunError, Stop, fed, or_set};
 use crate::layout::{Delivery, Layout, Target};
@@ -93,7 +93,7 @@ impl Apply<'_, '_> {
     fn changes(&self) -> Vec<(Subject, ChangeRow)> {
         self.changes
             .iter()
-            .map(|change| (change.subject(), change.ready.change().clone()))
+            .map(|change| (change.ready.subject(), change.ready.change().clone()))
             .collect()
     }
 }

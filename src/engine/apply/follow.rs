@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::ready::Ready;
 use super::tally::Tally;
 use super::{Apply, Replica, sets};
 use crate::db::Doing;
-use crate::engine::ready::Ready;
 use crate::engine::{RunError, Stop, fed};
 use crate::monitor::Stage;
 use crate::state::{MigrationRow, Phase};

@@ -103,7 +103,7 @@ impl Resolver {
 impl Apply<'_, '_> {
     /// Remembers a block whose keys are not those of this replica.
     pub(super) fn unlike(&mut self, unlike: &Unlike) -> Result<(), RunError> {
-        let table = self.changes.get(unlike.change).map(|change| &change.table().name);
+        let table = self.changes.get(unlike.change).map(|change| &change.ready.table().name);
         if unlike.is_done && self.was_proven {
             self.report.rows_changed += unlike.rows;
         } else {

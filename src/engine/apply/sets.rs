@@ -2,13 +2,13 @@
 
 use rusqlite::Connection;
 
+use super::ready::Ready;
 use super::{Apply, Change, Replica, TRIES};
 use crate::db::quote::ident;
 use crate::db::{Datum, DbError, Doing, Table};
 use crate::delta::Rows;
 use crate::engine::job::Job;
 use crate::engine::proof::reader;
-use crate::engine::ready::Ready;
 use crate::engine::{RunError, Stop};
 use crate::layout::crsqlite::CrTable;
 use crate::layout::or_set::SetTarget;

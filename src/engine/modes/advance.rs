@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::compact::{Compaction, compact};
+use super::end::{is_over, over};
 use super::{facts, sets_of, settle, steps};
 use crate::engine::job::{Job, Purpose};
 use crate::engine::{Outcome, RunError, RunOptions, Stop, clear};
@@ -145,8 +146,11 @@ impl<'r, 'a> Advance<'r, 'a> {
     fn go(mut self) -> Result<AdvanceReport, RunError> {
         let id = self.job.id().to_owned();
         let stop = match movement(self.row.mode, self.asked.to) {
-            Move::Stay if self.row.mode == Mode::CompactOld => self.compact()?,
+            Move::Stay if self.row.mode == Mode::CompactOld && !is_over(self.job)? => {
+                self.compact()?
+            }
             Move::Stay => None,
+            Move::Forward(_) if is_over(self.job)? => return Err(over(&id)),
             Move::Forward(next) => self.step(next)?,
             Move::TooFar { next } => {
                 return Err(RunError::refused(

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::end::{is_over, over};
 use super::{facts, sets_of, settle, steps};
 use crate::engine::job::{Job, Purpose};
 use crate::engine::{Outcome, RunError, RunOptions, Stop, clear};
@@ -98,6 +99,9 @@ fn go_back(job: &mut Job<'_>, to: Mode) -> Result<BackReport, RunError> {
         report.conditions.push(compacted());
         return Ok(report);
     }
+    if is_over(job)? {
+        return Err(over(&id));
+    }
     for _ in 0..TRIES {
         match attempt(job, &sets, row, to, &mut report)? {
             Attempt::Done => {
@@ -170,7 +174,8 @@ fn attempt(
     };
     let conn = job.session.conn();
     let found = facts::facts(conn, &job.db, job.migration, sets, agreement)?;
-    report.conditions = conditions(&found.agreement, found.pending, found.quarantined, closed);
+    let epoch = Epoch { closed, refuses: closed || row.cohort_percent > 0 };
+    report.conditions = conditions(&found.agreement, found.pending, found.quarantined, epoch);
     report.safe = report.conditions.iter().all(|condition| condition.holds);
     record(job, report)?;
     if !report.safe {
@@ -184,11 +189,20 @@ fn attempt(
     step_back(job, sets, row, to)
 }
 
+/// What of the old form is refused here.
+#[derive(Clone, Copy)]
+struct Epoch {
+    /// The epoch of all objects is closed.
+    closed: bool,
+    /// That of some is: what differs can be mended in the new form only.
+    refuses: bool,
+}
+
 fn conditions(
     agreement: &Agreement,
     pending: u64,
     quarantined: u64,
-    closed: bool,
+    epoch: Epoch,
 ) -> Vec<Condition> {
     let one = |name, holds: bool, evidence: String, remedy: &str| Condition {
         name,
@@ -207,16 +221,24 @@ fn conditions(
             "removes-expressed",
             removed == 0,
             format!("{removed} objects hold removes that the old form cannot express{examples}"),
-            "take the elements out of the old form too, or add them again to the new one",
+            if epoch.refuses {
+                "add the elements again to the new form; writes of the old one are refused"
+            } else {
+                "take the elements out of the old form too, or add them again to the new one"
+            },
         ),
         one(
             "adds-expressed",
             added == 0,
             format!("{added} objects show elements that the old form lacks{examples}"),
-            "write the elements to the old form too, or remove them from the new one",
+            if epoch.refuses {
+                "remove the elements from the new form; writes of the old one are refused"
+            } else {
+                "write the elements to the old form too, or remove them from the new one"
+            },
         ),
     ];
-    if closed {
+    if epoch.closed {
         all.push(one(
             "nothing-undecided",
             pending + quarantined == 0,

@@ -87,6 +87,33 @@ pub(super) fn compact(
     Ok(None)
 }
 
+/// The condition that a row of the table of the old form holds something of it; none where every
+/// row does.
+fn holds_something(old: &OldForm) -> Option<String> {
+    match old {
+        OldForm::Column { column, .. } => {
+            let column = ident(column);
+            Some(format!("{column} IS NOT NULL AND {column} COLLATE BINARY IS NOT ''"))
+        }
+        OldForm::Rows { .. } => None,
+    }
+}
+
+/// True where something is left of the old form of a set.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn is_left(conn: &Connection, set: &EpochSet) -> Result<bool, DbError> {
+    let table = match &set.target.old {
+        OldForm::Column { .. } => set.target.table.sql(),
+        OldForm::Rows { table, .. } => ident(table),
+    };
+    let condition = holds_something(&set.target.old).unwrap_or_else(|| "1".to_owned());
+    conn.prepare(&format!("SELECT 1 FROM {table} WHERE {condition} LIMIT 1"))
+        .and_then(|mut s| s.exists([]))
+        .doing("look for what is left of the old form")
+}
+
 /// Writes what is about to be removed.
 struct Keeper {
     path: PathBuf,
@@ -216,12 +243,9 @@ impl<'s> Remover<'s> {
     /// The rows of a range that hold something of the old form.
     fn rows(&self, conn: &Connection, range: &Range) -> Result<Vec<Vec<Datum>>, DbError> {
         let sql = RangeSql::new(&self.table.scan);
-        let more = match &self.set.target.old {
-            OldForm::Column { column, .. } => {
-                let column = ident(column);
-                format!(" AND {column} IS NOT NULL AND {column} COLLATE BINARY IS NOT ''")
-            }
-            OldForm::Rows { .. } => String::new(),
+        let more = match holds_something(&self.set.target.old) {
+            Some(condition) => format!(" AND {condition}"),
+            None => String::new(),
         };
         let select = format!(
             "SELECT {} FROM {} WHERE {}{more} ORDER BY {}",

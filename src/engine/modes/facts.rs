@@ -94,12 +94,12 @@ pub(super) fn facts(
     })
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(in crate::engine) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Objects and values that wait to be written, of all changes.
-pub(super) fn waiting(conn: &Connection, id: &str) -> Result<u64, DbError> {
+pub(in crate::engine) fn waiting(conn: &Connection, id: &str) -> Result<u64, DbError> {
     let mut waiting = 0;
     for change in ChangeRow::of(conn, id)? {
         waiting += pending_rows(conn, change.n)?;
@@ -137,7 +137,7 @@ pub(in crate::engine) fn undecided(conn: &Connection, id: &str) -> Result<u64, D
 }
 
 /// Refusals that wait for an operator. A write that brought nothing is listed, and asks for nothing.
-fn quarantined(conn: &Connection, id: &str) -> Result<u64, DbError> {
+pub(super) fn quarantined(conn: &Connection, id: &str) -> Result<u64, DbError> {
     if !state::knows_quarantine(conn)? {
         return Ok(0);
     }
@@ -153,7 +153,10 @@ fn quarantined(conn: &Connection, id: &str) -> Result<u64, DbError> {
 }
 
 /// How this replica is called, and whether another one has written here.
-pub(super) fn site(conn: &Connection, id: &str) -> Result<(Option<String>, bool), DbError> {
+pub(in crate::engine) fn site(
+    conn: &Connection,
+    id: &str,
+) -> Result<(Option<String>, bool), DbError> {
     if environment(conn)?.crsqlite_version.is_none() {
         return Ok((None, false));
     }

@@ -167,7 +167,7 @@ fn set_of(conn: &Connection, db: &Path, row: &QuarantineRow) -> Result<EpochSet,
         .enumerate()
         .filter_map(|(position, change)| match change {
             Change::OrSet(set) => Some((position, set)),
-            Change::Column(_) => None,
+            Change::Column(_) | Change::Index(_) => None,
         })
         .map(|(position, set)| Ok((position, resolve_set(conn, &migration, position, set)?.target)))
         .collect();

@@ -5,6 +5,7 @@ mod acknowledge;
 mod advance;
 mod back;
 mod compact;
+mod end;
 mod facts;
 mod held;
 mod settle;
@@ -13,26 +14,28 @@ mod steps;
 pub use acknowledge::{AckOptions, AckReport, acknowledge};
 pub use advance::{AdvanceOptions, AdvanceReport, advance};
 pub use back::{BackReport, roll_back_to};
-pub use compact::Compaction;
-pub(super) use facts::undecided;
+pub use compact::{Compaction, is_left};
+pub(super) use end::{Ending, check_may_end, end_epoch, end_epochs, refuse_pending, stay};
+pub(super) use facts::{hex, site, undecided, waiting};
 pub use held::{HeldSettled, HeldVerdict, settle_held};
-pub(super) use settle::{Follower, check_may_end};
+pub(super) use settle::Follower;
 
 use rusqlite::Connection;
 
 use super::RunError;
 use super::job::Job;
 use crate::migration::Migration;
-use crate::phase::set::{EpochSet, numbers};
-use crate::plan::ResolvedChange;
+pub(super) use crate::phase::set::EpochSet;
+use crate::phase::set::numbers;
+use crate::plan::{ResolvedChange, closed_objects};
 use crate::state::{MigrationRow, Phase};
 
 /// The sets of a migration that this database has begun.
-pub(super) fn sets_of(job: &Job<'_>) -> Result<Vec<EpochSet>, RunError> {
+pub(in crate::engine) fn sets_of(job: &Job<'_>) -> Result<Vec<EpochSet>, RunError> {
     let conn = job.session.conn();
     let targets = job.resolved.iter().enumerate().filter_map(|(position, change)| match change {
         ResolvedChange::OrSet(set) => Some((position, set.target.clone())),
-        ResolvedChange::Column(_) => None,
+        ResolvedChange::Column(_) | ResolvedChange::Index(_) => None,
     });
     begun(conn, job.migration, targets.collect())
 }
@@ -51,7 +54,7 @@ fn refuse_fed(conn: &Connection, id: &str) -> Result<(), RunError> {
 }
 
 /// Gives every set the number that it has here.
-fn begun(
+pub(super) fn begun(
     conn: &Connection,
     migration: &Migration,
     targets: Vec<(usize, crate::layout::or_set::SetTarget)>,
@@ -69,6 +72,8 @@ fn begun(
             ));
         };
         target.n = *n;
+        // Another process may have taken a step since the target was resolved.
+        target.closed = closed_objects(conn, id)?;
         sets.extend(EpochSet::new(conn, migration, position, target)?);
     }
     Ok(sets)

@@ -78,11 +78,13 @@ fn settle_noted(job: &mut Job<'_>, sets: &[EpochSet]) -> Result<Result<Settling,
             Ok(settled) => all.settled += settled,
             Err(stop) => return Ok(Err(stop)),
         }
-        if validator::found(job.session.conn(), set.target.n)?.touched > 0 {
+        let before = validator::found(job.session.conn(), set.target.n)?;
+        if before.touched > 0 {
             match validate(job, set, row)? {
                 Ok(notes) => all.notes += notes,
                 Err(stop) => return Ok(Err(stop)),
             }
+            record_open(job, set, before.open)?;
         }
     }
     all.notes += all.settled.notes;
@@ -107,6 +109,19 @@ fn record(job: &mut Job<'_>, settled: Settled) -> Result<(), RunError> {
         settled.translated, settled.rejected, settled.quarantined, settled.records
     );
     job.session.transact_again(|conn| Ok(state::event(conn, &id, "settled", &detail)?))?;
+    Ok(())
+}
+
+/// Writes down how many disagreements are open, where that has changed.
+fn record_open(job: &mut Job<'_>, set: &EpochSet, before: u64) -> Result<(), RunError> {
+    let open = validator::found(job.session.conn(), set.target.n)?.open;
+    if open == before {
+        return Ok(());
+    }
+    let id = job.id().to_owned();
+    let detail =
+        format!("{}: {open} objects whose forms differ, {before} before", set.target.table.sql());
+    job.session.transact_again(|conn| Ok(state::event(conn, &id, "validated", &detail)?))?;
     Ok(())
 }
 
@@ -247,22 +262,6 @@ impl Follower {
             self.told = Some(Instant::now());
         }
         Ok(settling)
-    }
-}
-
-/// Refuses to end the following of sets between whose modes something is watched.
-pub(in crate::engine) fn check_may_end(job: &Job<'_>, command: &str) -> Result<(), RunError> {
-    let id = job.id();
-    let row = ModeRow::read(job.session.conn(), id)?;
-    match row.mode {
-        Mode::ReadOldWriteOld | Mode::ReadNewWriteOld => Ok(()),
-        Mode::ReadNewWriteBoth | Mode::ReadNewWriteNew | Mode::CompactOld => {
-            Err(RunError::refused(
-                id,
-                format!("it is in {}: its triggers stay with the migration", row.mode),
-                format!("`dotfill rollback {id} --to read-new-write-old` first, then {command}"),
-            ))
-        }
     }
 }
 

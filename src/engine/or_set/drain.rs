@@ -2,6 +2,7 @@
 
 use super::look_again;
 use crate::db::Doing;
+use crate::engine::drain::ENOUGH;
 use crate::engine::job::Job;
 use crate::engine::{RunError, Stop};
 use crate::layout::or_set::{ViewStage, set_note_schema_drop};
@@ -15,7 +16,7 @@ const ROUNDS: u32 = 10;
 /// Objects that one transaction reconciles at most: each costs several look-ups.
 const OBJECTS_MAX: u64 = 2000;
 
-/// Drains at most what is noted now, and again while that leaves more. Returns what is left.
+/// Drains at most what is noted now, and again while that leaves fewer. Returns what is left.
 pub(in crate::engine) fn drain_all(
     job: &mut Job<'_>,
     ready: &mut PreparedSet,
@@ -26,6 +27,7 @@ pub(in crate::engine) fn drain_all(
     }
     job.pace.stage(Stage::Draining, 0, left);
     for _ in 0..ROUNDS {
+        let began = left;
         let mut round = left;
         while round > 0 {
             match drain_batch(job, ready)? {
@@ -35,7 +37,7 @@ pub(in crate::engine) fn drain_all(
             }
         }
         left = dirty_rows(job.session.conn(), ready.target.n)?;
-        if left == 0 {
+        if left == 0 || (left >= began && left > ENOUGH) {
             break;
         }
     }

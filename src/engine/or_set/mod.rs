@@ -20,6 +20,7 @@ use crate::db::quote::ident;
 use crate::db::{DbError, Table};
 use crate::layout::or_set::{OldForm, SetTarget, ViewStage, view_schema};
 use crate::migration::Migration;
+use crate::phase::triggers::standing;
 use crate::plan::{PlanError, ResolvedChange, ResolvedSet};
 use crate::state::{self, ChangeRow, Phase, SetRow};
 use crate::write::{PreparedSet, WriteError, prepare_set};
@@ -58,6 +59,7 @@ pub(super) fn check(
         let case = Case { migration, index, set };
         match known.get(index).map(|change| change.phase) {
             None => {
+                case.check_not_over(conn)?;
                 case.check_tables(extension)?;
                 case.check_view()?;
             }
@@ -107,6 +109,24 @@ impl Case<'_> {
         let problem =
             format!("table {name} is not there, and must be one of cr-sqlite, as table {table} is");
         Err(self.refused(key, problem, remedy))
+    }
+
+    /// Where its closed epoch has ended here, the old form is no truth any more: deriving the adds from
+    /// it again would delete them.
+    fn check_not_over(&self, conn: &Connection) -> Result<(), PlanError> {
+        let stand = standing(conn, self.migration.id.as_str(), self.index)?;
+        if stand.is_empty() {
+            return Ok(());
+        }
+        Err(self.refused(
+            "source",
+            format!(
+                "its epoch was closed and ended here ({} still refuse old writes): the old form was \
+                 removed, and deriving from it would delete what the new form holds",
+                stand.join(", ")
+            ),
+            "there is nothing left to do; a further migration needs an id of its own".to_owned(),
+        ))
     }
 
     /// Only a view that an earlier run has left is replaced.

@@ -169,7 +169,9 @@ fn split(
     tickets: &Receiver<()>,
 ) -> Result<(), DbError> {
     let conn = reader(shared.db)?;
-    let mut splitter = Splitter::new(&conn, &shared.target.table, RANGE_OBJECTS, start);
+    // What is inserted behind it is noted, and drained.
+    let table = &shared.target.table;
+    let mut splitter = Splitter::new(&conn, table, RANGE_OBJECTS, start).until_now()?;
     for number in 0.. {
         if tickets.recv().is_err() {
             break;

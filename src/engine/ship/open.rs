@@ -20,7 +20,7 @@ use crate::engine::{Destination, RunError, RunOptions, shapes};
 use crate::layout::{Delivery, Target};
 use crate::migration::Migration;
 use crate::monitor::Monitor;
-use crate::plan::ResolvedChange;
+use crate::plan::{ResolvedChange, no_values};
 use crate::state::{self, ChangeRow, MigrationRow, Phase, ShippedRow};
 
 /// How much the shipper stands back where there are fewer cores than threads: of two cores it takes
@@ -63,6 +63,7 @@ pub(in crate::engine) fn open(
                 chain_shapes.push(shapes::shape_of_set(&set.target, true));
                 continue;
             }
+            ResolvedChange::Index(_) => return Err(no_values(migration, index).into()),
         };
         let is_shipped = delivery(index, target) == Delivery::Derive;
         if is_shipped {

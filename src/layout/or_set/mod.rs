@@ -20,11 +20,12 @@ mod apply;
 mod export;
 mod notes;
 #[cfg(test)]
-mod plans;
+pub(crate) mod plans;
 mod sql;
 mod tables;
 mod target;
 mod view;
+mod visible;
 
 pub use apply::SetApplySql;
 pub use export::SetExportSql;
@@ -36,3 +37,4 @@ pub use sql::SetSql;
 pub use tables::{SetTables, adds_schema, check_adds, check_removes, removes_schema};
 pub use target::{ClosedObjects, OldForm, SetLayout, SetTarget};
 pub use view::{ViewStage, view_schema, view_schema_drop};
+pub use visible::{objects_sql, removes_sql};

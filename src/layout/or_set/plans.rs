@@ -52,10 +52,12 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
-struct Place {
-    name: String,
-    conn: Connection,
-    target: SetTarget,
+/// A database with one set.
+pub(crate) struct Place {
+    /// Key kind, old form and layout, for messages.
+    pub name: String,
+    pub conn: Connection,
+    pub target: SetTarget,
 }
 
 impl Place {
@@ -66,8 +68,9 @@ impl Place {
         rows.collect()
     }
 
+    /// Panics where the plan of `sql` scans a table.
     #[track_caller]
-    fn assert_seeks(&self, sql: &str) {
+    pub fn assert_seeks(&self, sql: &str) {
         for line in self.plan(sql).unwrap_or_else(|e| panic!("{}: {e}\n{sql}", self.name)) {
             // Members of a text, what a subquery made of them, and the one row of the frontier.
             let own = ["CONSTANT ROW", "part", "shown", "f"];
@@ -93,7 +96,8 @@ impl Place {
     }
 }
 
-fn places() -> Vec<Place> {
+/// Every key kind in every layout and old form.
+pub(crate) fn places() -> Vec<Place> {
     let mut places = Vec::new();
     for kind in &KINDS {
         for replicated in [false, true] {
@@ -219,6 +223,21 @@ fn the_view_of_one_object_seeks() {
             let sql = view_schema_drop(&place.target) + &view_schema(&place.target, stage);
             place.conn.execute_batch(&sql).expect("the view");
             place.assert_seeks(&format!("SELECT * FROM shown WHERE {}", is_key.join(" AND ")));
+        }
+    }
+}
+
+#[test]
+fn the_whole_new_form_is_walked_in_order() {
+    for place in places() {
+        for sql in [objects_sql(&place.target), removes_sql(&place.target)] {
+            for line in place.plan(&sql).expect("a plan") {
+                // The removes and the objects alone are walked; what is sorted is the adds of one object.
+                let walked = ["SCAN t", "SCAN removes"].iter().any(|one| line.starts_with(one));
+                let scans = line.starts_with("SCAN") && !walked;
+                let sorts = line.contains("TEMP B-TREE") && !line.contains("LAST");
+                assert!(!scans && !sorts, "{}: {line}\n{sql}", place.name);
+            }
         }
     }
 }

@@ -30,7 +30,7 @@ fn with(old: &str, new: &str) -> String {
 fn set(text: &str) -> OrSetChange {
     match good(text).changes.remove(0) {
         Change::OrSet(set) => set,
-        Change::Column(column) => panic!("a column: {column:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

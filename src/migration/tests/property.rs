@@ -11,7 +11,8 @@ const PIECES: &str = "id = |epoch = |[budget]\n|[[change]]\n|kind = 'column'\n|t
     type = |value = |where = |delivery = |writable = false\n|change = |budget.|wire_bytes_max = |\
     change_records_per_row_max = |'a'\n|\"\\u0000\"\n|'TEXT (1'\n|5\n|-1\n|nan\n|[1]\n|{ a = 1 }\n|\
     \"\"\"|\n|kind = 'or_set'\n|source = |format = 'json'\n|source_table = 't'\n|source_key = |['k', 1]\n|\
-    element = 'e'\n|adds = 'a'\n|removes = 'r'\n|view = 'v'\n|malformed = 'skip'\n|=|.|\u{e9}|'virtual'\n|2026-11-21\n";
+    element = 'e'\n|adds = 'a'\n|removes = 'r'\n|view = 'v'\n|malformed = 'skip'\n|kind = 'index'\n|name = |columns = |\
+    expressions = |unique = true\n|=|.|\u{e9}|'virtual'\n|2026-11-21\n";
 
 fn assert_names_file(text: &str) {
     if let Err(error) = parse(text) {

@@ -23,10 +23,7 @@ fn an_id_has_few_characters() {
 
 #[test]
 fn kinds_and_words_of_other_versions_are_said_to_be_so() {
-    let later = "is not yet supported by this version; \
-         use kind = \"column\" or \"or_set\", or a later version of dotfill";
     check(&[
-        ("kind", "kind = 'index'", &format!("m.toml:11: kind = \"index\" {later}")),
         (
             "kind",
             "kind = 'colum'",
@@ -36,7 +33,7 @@ fn kinds_and_words_of_other_versions_are_said_to_be_so() {
         (
             "kind",
             "kind = 'view'",
-            "m.toml:11: \"kind\" cannot be \"view\"; write one of column, or_set",
+            "m.toml:11: \"kind\" cannot be \"view\"; write one of column, or_set, index",
         ),
         (
             "delivery",

@@ -5,6 +5,7 @@ use crate::db::Datum;
 use crate::phase::ack::Readiness;
 use crate::phase::ack::tests::ack;
 use crate::phase::agreement::Comparer;
+use crate::state::Mode;
 
 const READY: Readiness = Readiness {
     writers_on_new_form: true,
