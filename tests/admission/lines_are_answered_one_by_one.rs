@@ -131,6 +131,7 @@ fn an_older_state_is_brought_up_to_date_and_a_newer_one_refused() {
             "DROP TABLE _dotfill_sets; DROP TABLE _dotfill_outcomes; DROP TABLE _dotfill_modes;
              DROP TABLE _dotfill_quarantine; DROP TABLE _dotfill_operations;
              DROP TABLE _dotfill_missing; DROP TABLE _dotfill_shipped; DROP TABLE _dotfill_runner;
+             DROP TABLE _dotfill_indexes;
              UPDATE _dotfill_meta SET value = 2 WHERE key = 'schema_version';",
         )
         .unwrap();

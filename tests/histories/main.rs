@@ -28,8 +28,7 @@
 //! | the removal of what is refused, for all | mixed-version convergence (with the extension) |
 //! | the comparison of both forms at a gate | epoch enforcement (plain) |
 //!
-//! With the model on, all of them are noticed by both kinds where they are there in both, and also that
-//! a removed element is told from a new one, that an open object loses what its old form no longer has,
+//! With the model on, all of them are noticed by one kind or both, and also that a removed element is told from a new one, that an open object loses what its old form no longer has,
 //! and that a step derives first what is noted.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
