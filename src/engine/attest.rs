@@ -152,6 +152,22 @@ pub(super) fn recorded(row: &MigrationRow) -> Option<Proof> {
     row.proof.as_deref().and_then(|text| serde_json::from_str(text).ok())
 }
 
+/// What was counted, with who counted it: inside the transaction that records it.
+pub(super) fn signed(
+    found: Proof,
+    conn: &Connection,
+    id: &str,
+    token: i64,
+) -> Result<Proof, DbError> {
+    Ok(Proof {
+        sqlite_version: rusqlite::version().to_owned(),
+        dotfill_version: env!("CARGO_PKG_VERSION").to_owned(),
+        token,
+        schema: schema(conn, id)?,
+        ..found
+    })
+}
+
 /// True where the tables are defined as when the proof was made, by the same programs.
 fn is_unchanged(conn: &Connection, id: &str, proof: &Proof) -> Result<bool, DbError> {
     Ok(proof.sqlite_version == rusqlite::version()

@@ -119,16 +119,9 @@ fn record_proof(job: &mut Job<'_>, digest: RangeDigest, rows: u64) -> Result<(),
     job.session.transact_again(|conn| {
         let row = MigrationRow::read(conn, &id)?;
         let before = row.as_ref().and_then(attest::recorded).unwrap_or_default();
-        let proof = Proof {
-            rows,
-            rows_pending: pending(conn, &id)?,
-            digest: digest.to_hex(),
-            sqlite_version: rusqlite::version().to_owned(),
-            dotfill_version: env!("CARGO_PKG_VERSION").to_owned(),
-            token,
-            schema: attest::schema(conn, &id)?,
-            ..before
-        };
+        let rows_pending = pending(conn, &id)?;
+        let found = Proof { rows, rows_pending, digest: digest.to_hex(), ..before };
+        let proof = attest::signed(found, conn, &id, token)?;
         let text = serde_json::to_string(&proof).unwrap_or_default();
         Ok(MigrationRow::set_phase(conn, &id, Phase::Open, Some(&text))?)
     })?;

@@ -1,9 +1,12 @@
 //! `run`: each change in order is prepared, seeded, filled, drained and proven; then the migration
 //! is open, is followed where that was asked for, and closed where that was.
 
+mod follow;
+mod record;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::Connection;
 
@@ -11,24 +14,21 @@ use super::claim::Claiming;
 use super::fill::{Filled, fill};
 use super::job::{Job, Purpose};
 use super::proof::Findings;
-use super::ready::{Proven, Ready};
+use super::ready::Ready;
 use super::{
-    ChangeReport, Destination, IndexReport, Outcome, RunError, RunOptions, RunReport, SetReport,
-    Stop, attest, close, fed, index, modes, or_set, revert, seed, ship,
+    ChangeReport, Destination, IndexReport, Outcome, RunError, RunOptions, RunReport, Stop, close,
+    fed, index, modes, or_set, revert, seed, ship,
 };
-use crate::db::{DbError, Doing};
+use crate::db::DbError;
 use crate::layout::crsqlite::Publisher;
 use crate::migration::Migration;
-use crate::monitor::{Monitor, Stage};
+use crate::monitor::Monitor;
 use crate::phase::pending::pending_count;
 use crate::plan::{ResolvedChange, record_bytes};
 use crate::state::{self, ChangeRow, Counters, MigrationRow, Phase, ShippedRow};
 use crate::throttle::{Clock, SystemClock};
-use crate::verify::{Proof, RangeDigest};
+use crate::verify::RangeDigest;
 use crate::write::{Prepared, WriteError, dirty_rows};
-
-/// How long a follower waits when nothing is noted.
-const FOLLOW_IDLE: Duration = Duration::from_millis(200);
 
 /// Runs a migration as the one who has its lease: fills, proves, and leaves it open or closed.
 pub(super) fn run_alone(
@@ -442,123 +442,6 @@ impl<'r, 'a> Run<'r, 'a> {
     fn save(&mut self, change: &ChangeRow) -> Result<(), RunError> {
         self.job.session.transact_again(|conn| Ok(change.save(conn)?))?;
         Ok(())
-    }
-
-    fn record_proof(
-        &mut self,
-        ready: &mut Ready,
-        proven: &Proven,
-        report: &mut ChangeReport,
-    ) -> Result<(), RunError> {
-        report.rows_proven = proven.rows();
-        self.rows_proven += proven.rows();
-        if let Some(digest) = proven.digest() {
-            report.digest = Some(digest.to_hex());
-            self.digest += digest;
-        }
-        let change = ready.change_mut();
-        change.rows_total = proven.rows();
-        change.phase = Phase::Open;
-        match proven {
-            Proven::OrSet(found) => {
-                change.counters.rows_skipped = found.proof.skipped;
-                report.set = Some(SetReport::new(found));
-            }
-            Proven::Index(found) => {
-                report.index.get_or_insert_default().entries = found.entries;
-            }
-            Proven::Column(_) => {}
-        }
-        let change = change.clone();
-        self.save(&change)?;
-        let conn = self.job.session.conn();
-        if let Ready::Column(Prepared { target, .. }) = ready
-            && target.delivery.writes_cells()
-        {
-            let sql = format!("SELECT count(*) FROM {}", target.user_table());
-            let users: i64 =
-                conn.query_row(&sql, [], |row| row.get(0)).doing("count users' cells")?;
-            self.report.rows_user_written += users.unsigned_abs();
-        }
-        self.report.dirty_rows += ready.notes(conn)?;
-        Ok(())
-    }
-
-    /// Every change is proven: the migration is open from now on.
-    fn open(&mut self, prepared: &mut [Ready]) -> Result<(), RunError> {
-        let id = self.job.id().to_owned();
-        let proof = Proof {
-            rows: self.rows_proven,
-            rows_skipped: prepared.iter().map(|p| p.change().counters.rows_skipped).sum(),
-            rows_user: self.report.rows_user_written,
-            rows_pending: self.report.dirty_rows,
-            digest: self.digest.to_hex(),
-            sqlite_version: rusqlite::version().to_owned(),
-            dotfill_version: env!("CARGO_PKG_VERSION").to_owned(),
-            token: self.job.session.token(),
-            schema: String::new(),
-        };
-        let proof = self.job.session.transact_again(|conn| {
-            let proof = Proof { schema: attest::schema(conn, &id)?, ..proof.clone() };
-            let text = serde_json::to_string(&proof).unwrap_or_default();
-            MigrationRow::set_phase(conn, &id, Phase::Open, Some(&text))?;
-            state::event(conn, &id, "proven", &text)?;
-            Ok(proof)
-        })?;
-        let proof = proof.value;
-        self.report.digest = Some(proof.digest);
-        Ok(())
-    }
-
-    /// Settles what was noted between two modes; returns how many notes were taken.
-    fn settle(&mut self, follower: &mut modes::Follower) -> Result<Result<u64, Stop>, RunError> {
-        let settled = follower.settle(self.job)?.map(|settling| {
-            self.report.change_records_written += settling.settled.records;
-            settling.notes
-        });
-        let counters = Counters {
-            rows_passed: self.report.rows_total,
-            change_records_written: self.report.change_records_written,
-            ..Counters::default()
-        };
-        Ok(match (settled, over_budget(self.job, &counters)) {
-            (Ok(_), Some(why)) if counters.change_records_written > 0 => Err(Stop::Budget(why)),
-            (settled, _) => settled,
-        })
-    }
-
-    /// Drains until told to stop.
-    fn follow(
-        &mut self,
-        prepared: &mut [Ready],
-        follower: &mut modes::Follower,
-    ) -> Result<Stop, RunError> {
-        self.job.monitor.note("proven and open; following until stopped");
-        self.job.pace.stage(Stage::Following, 0, 0);
-        let mut some = true;
-        loop {
-            let mut notes = 0;
-            ship::follow(self.job, prepared, some)?;
-            for ready in prepared.iter_mut().filter(|ready| ready.is_followed()) {
-                match ready.drain_batch(self.job)? {
-                    Err(stop) => return Ok(stop),
-                    Ok(drained) => {
-                        notes += drained.notes;
-                        self.report.rows_written += drained.counters.rows_written;
-                        self.report.change_records_written +=
-                            drained.counters.change_records_written;
-                    }
-                }
-            }
-            match self.settle(follower)? {
-                Err(stop) => return Ok(stop),
-                Ok(settled) => notes += settled,
-            }
-            some = notes > 0;
-            if notes == 0 && self.job.pace.idle(&mut self.job.session, FOLLOW_IDLE)? {
-                return Ok(Stop::Interrupted);
-            }
-        }
     }
 
     fn finish(mut self, prepared: &[Ready], stop: Option<&Stop>) -> Result<RunReport, RunError> {
