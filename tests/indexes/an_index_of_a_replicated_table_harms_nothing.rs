@@ -146,8 +146,8 @@ fn what_is_about_values_is_refused_by_name() {
     for (said, words) in said.into_iter().zip([
         "it has indexes only",
         "it fills no column",
-        "kind = \"index\" cannot be",
-        "kind = \"index\" cannot be shipped",
+        "kind = \"index\" has no values",
+        "kind = \"index\" has no values",
     ]) {
         let said = said.unwrap_err().to_string();
         assert!(said.contains(words), "{said}");
