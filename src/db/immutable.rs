@@ -1,11 +1,11 @@
 //! A database of which nothing beside the file may be written: read as a file that does not change,
 //! where that is what it is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{DbError, Doing};
+use super::{DbError, Doing, beside};
 
 const REMEDY: &str = "make the folder writable, or look as the user who owns the database";
 
@@ -47,10 +47,8 @@ pub(super) fn open(path: &Path, error: &DbError) -> Result<Connection, DbError> 
 
 /// The size of a file beside the database; `None` where there is none.
 fn bytes(path: &Path, suffix: &str) -> Option<u64> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
     // One that cannot be looked at cannot be told from one that holds something.
-    match std::fs::metadata(PathBuf::from(name)) {
+    match std::fs::metadata(beside(path, suffix)) {
         Ok(meta) => Some(meta.len()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(_) => Some(u64::MAX),

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
+use super::beside;
 use super::held::{self, Use};
 
 const WRITE_BYTE: u64 = 120;
@@ -19,7 +20,7 @@ const OPEN_BYTE: u64 = 128;
 
 /// Looks at the locks of one database.
 ///
-/// The descriptor is one of [`super::held`]: never closed, and one for all jobs of a process.
+/// The descriptor is held as `db::held` says: never closed, and one for all jobs of a process.
 #[derive(Debug)]
 pub struct LockWatch {
     shm: Option<&'static File>,
@@ -30,9 +31,7 @@ impl LockWatch {
     /// open) nothing is ever reported.
     #[must_use]
     pub fn new(db: &Path) -> Self {
-        let mut name = db.as_os_str().to_owned();
-        name.push("-shm");
-        let shm = held::open(Path::new(&name), Use::Locks).ok();
+        let shm = held::open(&beside(db, "-shm"), Use::Locks).ok();
         Self { shm }
     }
 

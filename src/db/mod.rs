@@ -2,6 +2,7 @@
 //! locks. Owns no policy: who may write, when, and how much is decided elsewhere.
 
 mod begin;
+mod beside;
 mod datum;
 mod datum_json;
 mod error;
@@ -18,6 +19,7 @@ mod sql_tokens;
 mod table;
 
 pub use begin::{begin, begin_unless};
+pub use beside::beside;
 pub use datum::{Datum, encode};
 pub use datum_json::{from_json, to_json};
 pub use error::{DbError, Doing, is_busy, is_row_error};

@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::held::{self, Use};
-use super::{DbError, Doing, immutable};
+use super::{DbError, Doing, beside, immutable};
 
 /// The first bytes of every database.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -137,9 +137,7 @@ fn read_head(file: &File) -> std::io::Result<Vec<u8>> {
 
 /// True where a WAL that is not empty lies beside the file.
 fn has_wal(path: &Path) -> bool {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    std::fs::metadata(Path::new(&name)).is_ok_and(|meta| meta.len() > 0)
+    std::fs::metadata(beside(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
 }
 
 /// The header's own page count must fit the file; `SQLite` checks that only when it gets there.
@@ -162,6 +160,8 @@ fn check_length(head: &[u8], file_bytes: u64) -> Result<(), String> {
 
 fn writable(path: &Path) -> bool {
     use rustix::fs::{Access as Mode, access};
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Its folder is where the file is, not where a link to it is.
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = real.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     access(path, Mode::WRITE_OK).is_ok() && access(folder, Mode::WRITE_OK).is_ok()
 }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::DemoError;
-use crate::db::{DbError, Doing};
+use crate::db::{DbError, Doing, beside};
 use crate::layout::crsqlite;
 
 /// A database file, and the extension where it is one of cr-sqlite.
@@ -106,9 +106,7 @@ impl Replica {
 
     /// The size of the WAL.
     pub(super) fn wal_bytes(&self) -> Result<u64, DemoError> {
-        let mut name = self.path.clone().into_os_string();
-        name.push("-wal");
-        file_bytes(&PathBuf::from(name))
+        file_bytes(&beside(&self.path, "-wal"))
     }
 }
 

@@ -1,12 +1,11 @@
 //! The file itself: its journal mode, its WAL and who keeps that from being reset, and its write
 //! lock.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Finding, Patient, process, shell};
 use crate::db::locks::LockWatch;
-use crate::db::{DbError, Doing};
+use crate::db::{DbError, Doing, beside};
 
 /// A WAL of more bytes than this should have been reset.
 const WAL_BYTES_MAX: u64 = 64 << 20;
@@ -48,13 +47,12 @@ fn journal(patient: &Patient<'_>) -> Result<Finding, DbError> {
 }
 
 fn wal(patient: &Patient<'_>, locks: &LockWatch) -> Result<Finding, DbError> {
-    let mut name = patient.db.as_os_str().to_owned();
-    name.push("-wal");
+    let name = beside(patient.db, "-wal");
     let bytes = match std::fs::metadata(&name) {
         Ok(meta) => meta.len(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
         Err(source) => {
-            return Err(DbError::Io { path: PathBuf::from(name), doing: "look at it", source });
+            return Err(DbError::Io { path: name, doing: "look at it", source });
         }
     };
     let size = format!("{bytes} bytes ({} MiB)", bytes >> 20);

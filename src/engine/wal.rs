@@ -11,7 +11,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::RwLock;
 use rusqlite::Connection;
 
-use crate::db::{self, Access, DbError, Doing, locks::LockWatch};
+use crate::db::{self, Access, DbError, Doing, beside, locks::LockWatch};
 use crate::throttle::Pause;
 use crate::write::wal_pages;
 
@@ -38,11 +38,9 @@ impl Wal {
     pub(super) fn new(db: &Path, conn: &Connection, max_bytes: u64) -> Result<Self, DbError> {
         let page_bytes: i64 =
             conn.query_row("PRAGMA page_size", [], |row| row.get(0)).doing("read the page size")?;
-        let mut name = db.as_os_str().to_owned();
-        name.push("-wal");
         let (kick, kicked) = bounded(1);
         Ok(Self {
-            path: PathBuf::from(name),
+            path: beside(db, "-wal"),
             page_bytes: page_bytes.unsigned_abs(),
             max_bytes,
             peak_bytes: 0,

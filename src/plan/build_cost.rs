@@ -18,7 +18,7 @@ use super::folder::Folder;
 use super::number;
 use super::sample::create;
 use crate::db::quote::ident;
-use crate::db::{DbError, Doing, Table};
+use crate::db::{DbError, Doing, Table, beside};
 use crate::layout::IndexTarget;
 use crate::migration::ColumnChange;
 
@@ -70,8 +70,7 @@ pub fn build_cost(
             "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8192;",
         )
         .doing(what)?;
-    let mut wal = path.into_os_string();
-    wal.push("-wal");
+    let wal = beside(&path, "-wal");
     // Two rows may be equal where unique is asked for: the run will say so.
     let plain = IndexTarget { unique: false, ..target.clone() };
     let mut fastest = Duration::MAX;

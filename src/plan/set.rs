@@ -24,7 +24,7 @@ use super::resolve_set::ResolvedSet;
 use super::sample::{create, used_bytes};
 use super::{PlanError, number};
 use crate::db::quote::{ident, list};
-use crate::db::{Datum, DbError, Doing};
+use crate::db::{Datum, DbError, Doing, beside};
 use crate::layout::Delivery;
 use crate::layout::or_set::{
     SetSql, SetTarget, ViewStage, adds_schema, removes_schema, set_note_schema, view_schema,
@@ -488,9 +488,7 @@ fn record_bytes(target: &SetTarget, key: &[Datum], element: &Datum) -> u64 {
 }
 
 fn wal_bytes(path: &Path) -> Result<u64, DbError> {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    let wal = std::path::PathBuf::from(wal);
+    let wal = beside(path, "-wal");
     match std::fs::metadata(&wal) {
         Ok(meta) => Ok(meta.len()),
         Err(source) => Err(DbError::Io { path: wal, doing: "measure it", source }),

@@ -10,7 +10,7 @@ use super::number;
 use super::record::{Records, record_bytes};
 use super::sample::{Sample, used_bytes};
 use crate::db::quote::text;
-use crate::db::{DbError, Doing};
+use crate::db::{DbError, Doing, beside};
 use crate::layout::crsqlite::{CrTable, Publisher};
 use crate::layout::{Delivery, FillSql, Filter, Layout, Target};
 use crate::split::{Position, Range, Splitter};
@@ -178,9 +178,7 @@ impl<'a> Trial<'a> {
     }
 
     fn finish(self, mut measured: Measured) -> Result<Measured, DbError> {
-        let mut wal = self.path.into_os_string();
-        wal.push("-wal");
-        let wal = PathBuf::from(wal);
+        let wal = beside(&self.path, "-wal");
         measured.wal_bytes = match std::fs::metadata(&wal) {
             Ok(meta) => meta.len(),
             Err(source) => return Err(DbError::Io { path: wal, doing: "measure it", source }),
