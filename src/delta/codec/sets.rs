@@ -141,6 +141,25 @@ mod tests {
         }
     }
 
+    /// Found by the property above.
+    #[test]
+    fn sets_that_begin_alike_are_read_back() {
+        let texts = "- aba|- a b baa|- a aaa|caa|- a|- a ad bac bba|- aca ada bb|- bca bd ca|\
+            - a aab|- a|- a|-|- a abc cca|- a b cc|- a acb cba|-|- a|- abb|- a c d|\
+            - aa bad daa|cab|- aac ab bab|- cd da|- ba|- a b cb|- a ac acc b|bbb dab|-";
+        let sets: Vec<Vec<Datum>> = texts
+            .split('|')
+            .map(|set| {
+                set.split(' ').map(|text| Datum::Text(text.replace('-', "").into())).collect()
+            })
+            .collect();
+        let (column, mut bytes) = (column(&sets), Vec::new());
+        put(&column, &mut bytes).expect("sets");
+        let (read, spent) = read(&bytes, sets.len(), 1 << 20).expect("sets");
+        assert_eq!(read, column);
+        assert_eq!(spent, column.byte_size() + expanded(&column));
+    }
+
     #[test]
     fn what_is_no_set_is_not_written() {
         for value in [Datum::Null, Datum::Text(Vec::new()), Datum::Blob(vec![7])] {
