@@ -377,7 +377,7 @@ fn files(place: &Path) -> Vec<String> {
 
 /// The operations that are tried, of `count`: all, or some of them from `first` on.
 pub fn points(count: usize, first: usize) -> Vec<usize> {
-    const SOME: usize = 16;
+    const SOME: usize = 10;
     let all = std::env::var("DOTFILL_FAULTS").is_ok_and(|which| which == "all");
     let stride = if all { 1 } else { count.div_ceil(SOME) };
     let first = if all { 1 } else { 1 + first * stride / 8 };
