@@ -7,34 +7,18 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use dotfill::admit::{Admission, AdmitLimits, Admitted, Operation};
-use dotfill::monitor::{Monitor, Progress, Quiet};
+use dotfill::monitor::{Monitor, Quiet};
 use dotfill::state::Mode;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::common::kill::{self, AbortAt};
 use crate::projects::{Projects, new_add, old_add, old_add_with};
 
 const ORDERS: &str = "DOTFILL_TEST_ADMIT_KILL";
-
-struct AbortAt(AtomicU64);
-
-impl Monitor for AbortAt {
-    fn progress(&self, _: &Progress) {}
-
-    fn note(&self, _: &str) {}
-
-    fn commit(&self, _: bool) {
-        if self.0.fetch_sub(1, Ordering::Relaxed) == 1 {
-            std::process::abort();
-        }
-    }
-}
 
 fn feed() -> Vec<Operation> {
     let needs = |op_id: &str| json!({"needs": {"operations": [op_id]}});
@@ -83,20 +67,13 @@ fn the_process_that_is_killed() {
     let Ok(orders) = std::env::var(ORDERS) else { return };
     let (point, folder) = orders.split_once(' ').unwrap();
     let folder = Path::new(folder);
-    let monitor = AbortAt(AtomicU64::new(point.parse().unwrap()));
+    let monitor = AbortAt::new(point.parse().unwrap());
     work(&folder.join("p.db"), &folder.join("answers"), &monitor);
 }
 
 fn killed(point: u64, folder: &Path) -> bool {
-    let name = concat!(module_path!(), "::the_process_that_is_killed").split_once("::").unwrap().1;
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--test-threads=1"])
-        .env(ORDERS, format!("{point} {}", folder.display()))
-        .output()
-        .unwrap();
-    let signal = output.status.signal();
-    assert!(output.status.success() || signal == Some(6), "{output:?}");
-    signal == Some(6)
+    let orders = format!("{point} {}", folder.display());
+    kill::killed(module_path!(), "the_process_that_is_killed", ORDERS, &orders)
 }
 
 /// The last decision of each operation that was handed on.

@@ -7,6 +7,7 @@ mod command;
 mod corrosion;
 mod eventually;
 mod extension;
+pub mod kill;
 mod merge;
 mod plain;
 mod records;

@@ -5,17 +5,15 @@
 //! variable.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use dotfill::engine::{self, Outcome};
 use dotfill::migration::Migration;
-use dotfill::monitor::{Monitor, Progress, Quiet};
+use dotfill::monitor::{Monitor, Quiet};
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
+use crate::common::kill::{self, AbortAt};
 use crate::common::{Client, Replica};
 use crate::job::{Job, assert_sound, one_column};
 use crate::watch::cancel_after;
@@ -160,23 +158,6 @@ fn dump(scenario: Scenario, db: &Path) -> Vec<Vec<Value>> {
     dump
 }
 
-/// Aborts the process at the n-th call of `commit`.
-struct AbortAt {
-    left: AtomicU64,
-}
-
-impl Monitor for AbortAt {
-    fn progress(&self, _: &Progress) {}
-
-    fn note(&self, _: &str) {}
-
-    fn commit(&self, _: bool) {
-        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            std::process::abort();
-        }
-    }
-}
-
 /// The child's half: no test of its own.
 #[test]
 fn the_job_that_is_killed() {
@@ -186,21 +167,13 @@ fn the_job_that_is_killed() {
     let (scenario, point) = (number(), number());
     let scenario = SCENARIOS[usize::try_from(scenario).unwrap()];
     let db = PathBuf::from(words.next().unwrap());
-    scenario.execute(&db, &AbortAt { left: AtomicU64::new(point) });
+    scenario.execute(&db, &AbortAt::new(point));
 }
 
 /// Runs the child; true where it was killed.
 fn killed(scenario: usize, point: u64, db: &Path) -> bool {
-    let name = concat!(module_path!(), "::the_job_that_is_killed").split_once("::").unwrap().1;
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--test-threads=1"])
-        .env(ORDERS, format!("{scenario} {point} {}", db.display()))
-        .output()
-        .unwrap();
-    let signal = output.status.signal();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() || signal == Some(6), "{said}");
-    signal == Some(6)
+    let orders = format!("{scenario} {point} {}", db.display());
+    kill::killed(module_path!(), "the_job_that_is_killed", ORDERS, &orders)
 }
 
 /// Kills at every point of one scenario; `least` is the premise on how many there are.

@@ -7,18 +7,16 @@
 //! variable.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use dotfill::engine::{Outcome, RunReport};
 use dotfill::migration::Migration;
-use dotfill::monitor::{Monitor, Progress, Quiet};
+use dotfill::monitor::{Monitor, Quiet};
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
 use crate::common::Client;
+use crate::common::kill::{self, AbortAt};
 use crate::deltas::{assert_holds_what_an_export_does, try_run, values};
 use crate::job::{Job, assert_sound, column, migration};
 use crate::watch::cancel_after;
@@ -164,23 +162,6 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Aborts the process at the n-th call of `commit`.
-struct AbortAt {
-    left: AtomicU64,
-}
-
-impl Monitor for AbortAt {
-    fn progress(&self, _: &Progress) {}
-
-    fn note(&self, _: &str) {}
-
-    fn commit(&self, _: bool) {
-        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            std::process::abort();
-        }
-    }
-}
-
 /// The child's half: no test of its own.
 #[test]
 fn the_run_that_is_killed() {
@@ -191,20 +172,13 @@ fn the_run_that_is_killed() {
     let scenario = SCENARIOS[usize::try_from(scenario).unwrap()];
     let folder = PathBuf::from(words.next().unwrap());
     // As an uninterrupted one, which reports.
-    assert!(scenario.execute(&folder, &AbortAt { left: AtomicU64::new(point) }).is_some());
+    assert!(scenario.execute(&folder, &AbortAt::new(point)).is_some());
 }
 
 /// Runs the child; true where it was killed.
 fn killed(scenario: usize, point: u64, folder: &Path) -> bool {
-    let name = concat!(module_path!(), "::the_run_that_is_killed").split_once("::").unwrap().1;
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--test-threads=1"])
-        .env(ORDERS, format!("{scenario} {point} {}", folder.display()))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() || output.status.signal() == Some(6), "{said}");
-    !output.status.success()
+    let orders = format!("{scenario} {point} {}", folder.display());
+    kill::killed(module_path!(), "the_run_that_is_killed", ORDERS, &orders)
 }
 
 #[track_caller]

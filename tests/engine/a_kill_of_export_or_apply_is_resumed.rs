@@ -5,18 +5,16 @@
 //! variable.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use dotfill::engine::Outcome;
 use dotfill::migration::Migration;
-use dotfill::monitor::{Monitor, Progress, Quiet};
+use dotfill::monitor::{Monitor, Quiet};
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
 use crate::common::Client;
+use crate::common::kill::{self, AbortAt};
 use crate::deltas::{self, try_apply, try_export, try_export_for};
 use crate::job::{Job, assert_sound, one_column};
 
@@ -24,23 +22,6 @@ const ORDERS: &str = "DOTFILL_TEST_KILL_DELTAS";
 
 fn migration() -> Migration {
     one_column("t", "target", "TEXT", "'v-' || src", "delivery = 'derive'")
-}
-
-/// Aborts the process at the n-th call of `commit`.
-struct AbortAt {
-    left: AtomicU64,
-}
-
-impl Monitor for AbortAt {
-    fn progress(&self, _: &Progress) {}
-
-    fn note(&self, _: &str) {}
-
-    fn commit(&self, _: bool) {
-        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            std::process::abort();
-        }
-    }
 }
 
 fn execute(verb: &str, folder: &Path, monitor: &dyn Monitor) {
@@ -65,20 +46,13 @@ fn the_command_that_is_killed() {
     let mut words = orders.splitn(3, ' ');
     let (verb, point) = (words.next().unwrap(), words.next().unwrap().parse().unwrap());
     let folder = PathBuf::from(words.next().unwrap());
-    execute(verb, &folder, &AbortAt { left: AtomicU64::new(point) });
+    execute(verb, &folder, &AbortAt::new(point));
 }
 
 /// Runs the child; true where it was killed.
 fn killed(verb: &str, point: u64, folder: &Path) -> bool {
-    let name = concat!(module_path!(), "::the_command_that_is_killed").split_once("::").unwrap().1;
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--test-threads=1"])
-        .env(ORDERS, format!("{verb} {point} {}", folder.display()))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() || output.status.signal() == Some(6), "{said}");
-    !output.status.success()
+    let orders = format!("{verb} {point} {}", folder.display());
+    kill::killed(module_path!(), "the_command_that_is_killed", ORDERS, &orders)
 }
 
 /// Rows, clock rows, schema, phases.

@@ -6,9 +6,7 @@
 //! variable.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dotfill::engine::{self, Outcome};
@@ -18,6 +16,7 @@ use rusqlite::types::Value;
 use tempfile::TempDir;
 
 use crate::common::Client;
+use crate::common::kill;
 use crate::job::{Job, assert_sound};
 use crate::scene::{assert_proven, index, sql};
 
@@ -140,16 +139,8 @@ fn the_job_that_is_killed() {
 
 /// Runs the child; true where it was killed.
 fn killed(scenario: usize, point: u64, db: &Path) -> bool {
-    let name = concat!(module_path!(), "::the_job_that_is_killed").split_once("::").unwrap().1;
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--test-threads=1"])
-        .env(ORDERS, format!("{scenario} {point} {}", db.display()))
-        .output()
-        .unwrap();
-    let signal = output.status.signal();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() || signal == Some(6), "{said}");
-    signal == Some(6)
+    let orders = format!("{scenario} {point} {}", db.display());
+    kill::killed(module_path!(), "the_job_that_is_killed", ORDERS, &orders)
 }
 
 /// Kills at every point of one scenario; `least` is the premise on how many there are.

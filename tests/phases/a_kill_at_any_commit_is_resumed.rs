@@ -5,19 +5,18 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use dotfill::engine::{self, AckOptions, AdvanceOptions, HeldVerdict, Outcome};
-use dotfill::monitor::{Monitor, Progress, Quiet};
+use dotfill::monitor::{Monitor, Quiet};
 use dotfill::phase::ack::Readiness;
 use dotfill::state::Mode;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
+use crate::common::kill::{self, AbortAt};
 use crate::common::{Client, extension, merge, merge_both_ways, plain_db};
 use crate::plain::{Plain, STEPS};
 use crate::scenario::{PROJECTS, projects, site, tags};
@@ -319,21 +318,6 @@ fn dump((verb, replicated): Scenario, db: &Path) -> Vec<Vec<Value>> {
     dump
 }
 
-/// Aborts the process at the n-th call of `commit`.
-struct AbortAt(AtomicU64);
-
-impl Monitor for AbortAt {
-    fn progress(&self, _: &Progress) {}
-
-    fn note(&self, _: &str) {}
-
-    fn commit(&self, _: bool) {
-        if self.0.fetch_sub(1, Ordering::Relaxed) == 1 {
-            std::process::abort();
-        }
-    }
-}
-
 /// The child's half: no test of its own.
 #[test]
 fn the_job_that_is_killed() {
@@ -343,22 +327,14 @@ fn the_job_that_is_killed() {
     let (verb, replicated) = (usize::try_from(number()).unwrap(), number() == 1);
     let point = number();
     let db = PathBuf::from(words.next().unwrap());
-    execute((VERBS[verb], replicated), &db, &AbortAt(AtomicU64::new(point)));
+    execute((VERBS[verb], replicated), &db, &AbortAt::new(point));
 }
 
 /// Runs the child; true where it was killed.
 fn killed(scenario: Scenario, point: u64, db: &Path) -> bool {
-    let name = concat!(module_path!(), "::the_job_that_is_killed").split_once("::").unwrap().1;
     let verb = VERBS.iter().position(|verb| *verb == scenario.0).unwrap();
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--test-threads=1"])
-        .env(ORDERS, format!("{verb} {} {point} {}", u8::from(scenario.1), db.display()))
-        .output()
-        .unwrap();
-    let signal = output.status.signal();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() || signal == Some(6), "{said}");
-    signal == Some(6)
+    let orders = format!("{verb} {} {point} {}", u8::from(scenario.1), db.display());
+    kill::killed(module_path!(), "the_job_that_is_killed", ORDERS, &orders)
 }
 
 /// Kills at every point of one command, in both layouts; `least` is the premise on how many there are.

@@ -3,16 +3,14 @@
 //! finds its orders in an environment variable.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use dotfill::engine::{self, Outcome};
-use dotfill::monitor::{Monitor, Progress, Quiet};
+use dotfill::monitor::{Monitor, Quiet};
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
+use crate::common::kill::{self, AbortAt};
 use crate::common::{Client, extension};
 use crate::set::{PROJECTS, SetJob, tags};
 use crate::watch::cancel_after;
@@ -144,21 +142,6 @@ fn dump(scenario: Scenario, db: &Path) -> Vec<Vec<Value>> {
     dump
 }
 
-/// Aborts the process at the n-th call of `commit`.
-struct AbortAt(AtomicU64);
-
-impl Monitor for AbortAt {
-    fn progress(&self, _: &Progress) {}
-
-    fn note(&self, _: &str) {}
-
-    fn commit(&self, _: bool) {
-        if self.0.fetch_sub(1, Ordering::Relaxed) == 1 {
-            std::process::abort();
-        }
-    }
-}
-
 /// The child's half: no test of its own.
 #[test]
 fn the_job_that_is_killed() {
@@ -167,21 +150,13 @@ fn the_job_that_is_killed() {
     let mut number = || words.next().unwrap().parse::<u64>().unwrap();
     let (scenario, point) = (number() as usize, number());
     let db = PathBuf::from(words.next().unwrap());
-    execute(SCENARIOS[scenario], &db, &AbortAt(AtomicU64::new(point)));
+    execute(SCENARIOS[scenario], &db, &AbortAt::new(point));
 }
 
 /// Runs the child; true where it was killed.
 fn killed(scenario: usize, point: u64, db: &Path) -> bool {
-    let name = concat!(module_path!(), "::the_job_that_is_killed").split_once("::").unwrap().1;
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--test-threads=1"])
-        .env(ORDERS, format!("{scenario} {point} {}", db.display()))
-        .output()
-        .unwrap();
-    let signal = output.status.signal();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() || signal == Some(6), "{said}");
-    signal == Some(6)
+    let orders = format!("{scenario} {point} {}", db.display());
+    kill::killed(module_path!(), "the_job_that_is_killed", ORDERS, &orders)
 }
 
 /// Kills at every point of one scenario; `least` is the premise on how many there are.

@@ -3,37 +3,21 @@
 //! is killed is this test binary again, which finds its orders in an environment variable.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use dotfill::engine::{ExportOptions, Outcome};
-use dotfill::monitor::{Monitor, Progress, Quiet};
+use dotfill::monitor::{Monitor, Quiet};
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
+use crate::common::kill::{self, AbortAt};
 use crate::common::{Client, extension};
 use crate::deltas::{run_shipping, sets, try_apply, try_export, try_run_shipping};
 use crate::set::{SetJob, tags};
 use crate::watch::AfterCommit;
 
 const ORDERS: &str = "DOTFILL_TEST_KILL_SET_DELTAS";
-
-/// Aborts the process at the n-th call of `commit`.
-struct AbortAt(AtomicU64);
-
-impl Monitor for AbortAt {
-    fn progress(&self, _: &Progress) {}
-
-    fn note(&self, _: &str) {}
-
-    fn commit(&self, _: bool) {
-        if self.0.fetch_sub(1, Ordering::Relaxed) == 1 {
-            std::process::abort();
-        }
-    }
-}
 
 fn job(folder: &Path, crsqlite: bool) -> SetJob {
     let mut job = SetJob::new(folder.join("a.db"), tags("json", ""));
@@ -67,20 +51,13 @@ fn the_command_that_is_killed() {
     let mut words = orders.splitn(3, ' ');
     let (verb, point) = (words.next().unwrap(), words.next().unwrap().parse().unwrap());
     let folder = PathBuf::from(words.next().unwrap());
-    execute(verb, &folder, &AbortAt(AtomicU64::new(point)));
+    execute(verb, &folder, &AbortAt::new(point));
 }
 
 /// Runs the child; true where it was killed.
 fn killed(verb: &str, point: u64, folder: &Path) -> bool {
-    let name = concat!(module_path!(), "::the_command_that_is_killed").split_once("::").unwrap().1;
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--test-threads=1"])
-        .env(ORDERS, format!("{verb} {point} {}", folder.display()))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() || output.status.signal() == Some(6), "{said}");
-    !output.status.success()
+    let orders = format!("{verb} {point} {}", folder.display());
+    kill::killed(module_path!(), "the_command_that_is_killed", ORDERS, &orders)
 }
 
 fn copy(from: &Path, to: &Path) {
