@@ -2,55 +2,29 @@
 //! nothing with `--quiet`.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use parking_lot::Mutex;
+use indicatif::MultiProgress;
 
 use super::args::VoiceArgs;
 use super::units;
+use super::voice::{STEPS, Told, Voice};
 use crate::monitor::{IndexProgress, Monitor, Progress};
-
-/// How often a line is written where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(5);
-/// Steps of the bar.
-const STEPS: u64 = 1000;
 
 /// Shows what a build tells.
 pub struct ShowIndex {
-    form: Form,
-}
-
-enum Form {
-    Nothing,
-    Bar(ProgressBar),
-    Lines(Mutex<Option<(Instant, IndexProgress)>>),
+    voice: Voice<IndexProgress>,
 }
 
 impl ShowIndex {
     /// The form that fits standard error and the flags.
     #[must_use]
     pub fn new(voice: VoiceArgs, bars: &MultiProgress) -> Self {
-        let form = if voice.quiet {
-            Form::Nothing
-        } else if std::io::stderr().is_terminal() {
-            let bar = bars.add(ProgressBar::new(STEPS));
-            if let Ok(style) = ProgressStyle::with_template("{bar:24} {wide_msg}") {
-                bar.set_style(style.progress_chars("=> "));
-            }
-            Form::Bar(bar)
-        } else {
-            Form::Lines(Mutex::new(None))
-        };
-        Self { form }
+        Self { voice: Voice::new(voice, bars) }
     }
 
     /// Removes the bar.
     pub fn finish(&self) {
-        if let Form::Bar(bar) = &self.form {
-            bar.finish_and_clear();
-        }
+        self.voice.finish();
     }
 }
 
@@ -58,21 +32,7 @@ impl Monitor for ShowIndex {
     fn progress(&self, _: &Progress) {}
 
     fn index(&self, progress: &IndexProgress) {
-        match &self.form {
-            Form::Nothing => {}
-            Form::Bar(bar) => {
-                bar.set_position((STEPS * progress.done).checked_div(progress.total).unwrap_or(0));
-                bar.set_message(line(progress));
-            }
-            Form::Lines(last) => {
-                let mut last = last.lock();
-                if last.as_ref().is_none_or(|(at, then)| is_due(*at, then, progress)) {
-                    *last = Some((Instant::now(), progress.clone()));
-                    // Who cannot read the progress can still want the result.
-                    let _ = writeln!(std::io::stderr(), "{}", line(progress));
-                }
-            }
-        }
+        self.voice.show(progress);
     }
 
     fn note(&self, message: &str) {
@@ -84,10 +44,19 @@ impl Monitor for ShowIndex {
     }
 }
 
-/// True for another index, something else to wait for, and every five seconds.
-fn is_due(at: Instant, then: &IndexProgress, now: &IndexProgress) -> bool {
-    let changed = then.index != now.index || then.waits.is_some() != now.waits.is_some();
-    changed || at.elapsed() >= LINE_EVERY
+impl Told for IndexProgress {
+    fn steps(&self) -> u64 {
+        (STEPS * self.done).checked_div(self.total).unwrap_or(0)
+    }
+
+    fn line(&self) -> String {
+        line(self)
+    }
+
+    /// For another index, and something else to wait for.
+    fn is_news_after(&self, then: &Self) -> bool {
+        then.index != self.index || then.waits.is_some() != self.waits.is_some()
+    }
 }
 
 /// `users_email: building index: scanning table, 43.0 % of 12,300 blocks, by pid 4711 (..)`.

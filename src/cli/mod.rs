@@ -38,6 +38,7 @@ mod time;
 mod tuning;
 pub mod units;
 mod verify;
+mod voice;
 mod wait;
 mod watched;
 mod which;

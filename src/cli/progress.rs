@@ -1,75 +1,36 @@
 //! Progress on standard error: a bar on a terminal, lines elsewhere, nothing with `--quiet`.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use parking_lot::Mutex;
+use indicatif::MultiProgress;
 
 use super::args::VoiceArgs;
 use super::units;
+use super::voice::{Told, Voice};
 use crate::monitor::{Monitor, Progress, Stage};
-
-/// How often a line is written where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(5);
-/// Steps of the bar.
-const STEPS: u64 = 1000;
 
 /// Shows what a job tells.
 pub struct Show {
-    form: Form,
-}
-
-enum Form {
-    Nothing,
-    Bar(ProgressBar),
-    Lines(Mutex<Option<(Instant, Progress)>>),
+    voice: Voice<Progress>,
 }
 
 impl Show {
     /// The form that fits standard error and the flags.
     #[must_use]
     pub fn new(voice: VoiceArgs, bars: &MultiProgress) -> Self {
-        let form = if voice.quiet {
-            Form::Nothing
-        } else if std::io::stderr().is_terminal() {
-            let bar = bars.add(ProgressBar::new(STEPS));
-            if let Ok(style) = ProgressStyle::with_template("{bar:24} {wide_msg}") {
-                bar.set_style(style.progress_chars("=> "));
-            }
-            Form::Bar(bar)
-        } else {
-            Form::Lines(Mutex::new(None))
-        };
-        Self { form }
+        Self { voice: Voice::new(voice, bars) }
     }
 
     /// Removes the bar.
     pub fn finish(&self) {
-        if let Form::Bar(bar) = &self.form {
-            bar.finish_and_clear();
-        }
+        self.voice.finish();
     }
 }
 
 impl Monitor for Show {
     fn progress(&self, progress: &Progress) {
-        match &self.form {
-            Form::Nothing => {}
-            Form::Bar(bar) => {
-                bar.set_position(steps(progress));
-                bar.set_message(line(progress));
-            }
-            Form::Lines(last) => {
-                let mut last = last.lock();
-                if last.as_ref().is_none_or(|(at, then)| is_due(*at, then, progress)) {
-                    *last = Some((Instant::now(), progress.clone()));
-                    // Who cannot read the progress can still want the result.
-                    let _ = writeln!(std::io::stderr(), "{}", line(progress));
-                }
-            }
-        }
+        self.voice.show(progress);
     }
 
     fn note(&self, message: &str) {
@@ -81,17 +42,22 @@ impl Monitor for Show {
     }
 }
 
-/// True for a new phase, a new reason to pause or its end, and every five seconds.
-fn is_due(at: Instant, then: &Progress, now: &Progress) -> bool {
-    let counted = then.rows_total == 0 && now.rows_total > 0;
-    let changed = then.phase != now.phase || then.paused.is_some() != now.paused.is_some();
-    counted || changed || at.elapsed() >= LINE_EVERY
-}
+impl Told for Progress {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
+    fn steps(&self) -> u64 {
+        // Nothing counted yet is not everything done.
+        if self.rows_total == 0 { 0 } else { (self.percent() * 10.0) as u64 }
+    }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
-fn steps(progress: &Progress) -> u64 {
-    // Nothing counted yet is not everything done.
-    if progress.rows_total == 0 { 0 } else { (progress.percent() * 10.0) as u64 }
+    fn line(&self) -> String {
+        line(self)
+    }
+
+    /// For a new phase, a new reason to pause or its end, and once rows are counted.
+    fn is_news_after(&self, then: &Self) -> bool {
+        let counted = then.rows_total == 0 && self.rows_total > 0;
+        counted || then.phase != self.phase || then.paused.is_some() != self.paused.is_some()
+    }
 }
 
 /// `filling 61.3 % of 1,000,000 rows, 410,000 rows/s, 0.9 s left`.
